@@ -1,0 +1,95 @@
+package compose
+
+import (
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// Project is one stack as a revision declares it: loaded, interpolated,
+// normalised and validated, with every path already pointing at the place on the
+// host from which containers will mount it.
+type Project struct {
+	// Name is the stack's identity: `name:`, else its directory, else the
+	// repository's name.
+	Name string
+	// Files are the compose files that made it, relative to the source's root,
+	// main file first.
+	Files []string
+	// WorkingDir is the stack's project directory on the host. Relative binds
+	// that Git does not track live below it.
+	WorkingDir string
+	// Model is the rendered project. The engine reads services, networks,
+	// volumes, configs and secrets from it and never changes it.
+	Model *types.Project
+	// Settings is the project's own x-davit block, defaults filled in.
+	Settings Settings
+	// Services are the enabled services, sorted by name.
+	Services []Service
+	// Hash identifies everything the stack declares, "v1:<hex>". Two revisions
+	// with equal hashes deploy the same thing; see doc.go for what is masked.
+	Hash string
+	// Unset names the DAVIT_* variables that an image reference needs and this
+	// revision cannot give. Such a stack waits; it is not an error.
+	Unset []string
+	// Notes are remarks for the operator that change nothing, such as an
+	// x-davit key that overrides a Compose key.
+	Notes []Note
+	// Content lists the tracked files that containers mount, to be written by
+	// Materialize before a container that needs them is created.
+	Content []Content
+}
+
+// Service is one enabled service of a Project.
+type Service struct {
+	Name string
+	// Config is the rendered service. Config.Image is as written, after
+	// interpolation.
+	Config types.ServiceConfig
+	// Settings is the service's x-davit block merged over what
+	// deploy.update_config and rollback_config say, defaults filled in.
+	Settings ServiceSettings
+	// Hash changes exactly when a container of this service must be made anew,
+	// its image apart: "v1:<hex>". Replicas, dependencies, rollout settings and
+	// DAVIT_* values outside image do not count; the content of mounted,
+	// tracked files does.
+	Hash string
+	// ConfigHash is Compose v5's own hash of the service, written as the
+	// com.docker.compose.config-hash label for Compose's commands.
+	ConfigHash string
+	// Replicas is scale, else deploy.replicas, else 1.
+	Replicas int
+	// Tier is the startup.priority label; 0 without one.
+	Tier int
+	// OneShot is true when another service waits for this one's successful
+	// completion.
+	OneShot bool
+}
+
+// Content is a tracked file or directory that containers mount from a place
+// named by what it contains (read-only) or from the stack's stable directory
+// (writable).
+type Content struct {
+	// From is the file or directory in the exported revision.
+	From string
+	// To is its place on the host.
+	To string
+	// Digest is the sha256, in hex, of its content and modes.
+	Digest string
+	// Writable content is updated file by file at To; other content is
+	// immutable once To exists.
+	Writable bool
+}
+
+// Note is a remark about a compose file that needs no action.
+type Note struct {
+	File, Key, Text string
+}
+
+// Service returns the service called name.
+func (p *Project) Service(name string) (Service, bool) {
+	for _, s := range p.Services {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Service{}, false
+}

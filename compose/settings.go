@@ -1,0 +1,139 @@
+package compose
+
+import (
+	"math"
+	"time"
+)
+
+// Settings is the project's x-davit block.
+type Settings struct {
+	// Suspend stops every action on the stack, from within Git.
+	Suspend bool
+	// Prune removes services and networks that are no longer declared. Volumes
+	// and whole stacks are never removed. Default true.
+	Prune bool
+	// Rollback is how far a failed release goes back. Default RollbackStack.
+	Rollback RollbackScope
+	// ImageWait is how long a missing image is merely waited for before the
+	// stack is reported as stalled. Default 30 minutes.
+	ImageWait time.Duration
+}
+
+// ServiceSettings is a service's x-davit block.
+type ServiceSettings struct {
+	Strategy Strategy
+	// ConcurrentWriters says that two containers may write this service's
+	// volumes at once.
+	ConcurrentWriters bool
+	// StableFor is how long a container must stay ready without interruption.
+	// Default 0 with a health check, 5 s without one.
+	StableFor time.Duration
+	// StartTimeout is how long one container may take from its start to ready.
+	// Default 2 minutes.
+	StartTimeout time.Duration
+	// ProgressTimeout is how long a rollout may go without any replica becoming
+	// ready. Default 10 minutes.
+	ProgressTimeout time.Duration
+	// StandbyFor is how long the replaced containers are kept, stopped, for an
+	// instant return. Default 30 minutes.
+	StandbyFor time.Duration
+	// Update rolls a new release out, Rollback rolls an earlier one back in.
+	Update, Rollback Rolling
+}
+
+// Rolling says how the replicas of one service are replaced.
+type Rolling struct {
+	Order Order
+	// MaxSurge is how many replicas more than declared may run; percentages
+	// round up.
+	MaxSurge Amount
+	// MaxUnavailable is how many declared replicas may be missing; percentages
+	// round down.
+	MaxUnavailable Amount
+	// Delay is waited between batches.
+	Delay time.Duration
+	// Monitor is how long new containers are watched after they joined before
+	// the release counts as good. Default 10 s.
+	Monitor time.Duration
+	// OnFailure is what happens when a new container fails.
+	OnFailure FailureAction
+}
+
+// Amount is a number of replicas or a percentage of them.
+type Amount struct {
+	Value   int
+	Percent bool
+}
+
+// Up resolves the amount against replicas, rounding a percentage up.
+func (a Amount) Up(replicas int) int { return a.of(replicas, math.Ceil) }
+
+// Down resolves the amount against replicas, rounding a percentage down.
+func (a Amount) Down(replicas int) int { return a.of(replicas, math.Floor) }
+
+func (a Amount) of(replicas int, round func(float64) float64) int {
+	if !a.Percent {
+		return a.Value
+	}
+	return int(round(float64(replicas) * float64(a.Value) / 100))
+}
+
+// Strategy is how a service goes from one release to the next.
+type Strategy int
+
+const (
+	// StrategyRolling replaces replicas batch by batch.
+	StrategyRolling Strategy = iota
+	// StrategyRecreate stops every replica before the first new one starts.
+	StrategyRecreate
+)
+
+func (s Strategy) String() string {
+	return [...]string{"rolling", "recreate"}[s]
+}
+
+// Order says whether a replica's successor starts before or after it stops.
+type Order int
+
+const (
+	// OrderAuto lets the planner decide from what the service mounts and
+	// publishes.
+	OrderAuto Order = iota
+	OrderStartFirst
+	OrderStopFirst
+)
+
+func (o Order) String() string {
+	return [...]string{"auto", "start-first", "stop-first"}[o]
+}
+
+// FailureAction is what happens when a release fails on a service.
+type FailureAction int
+
+const (
+	// FailureRollback returns to the last good release and holds the content.
+	FailureRollback FailureAction = iota
+	// FailurePause holds the content and leaves everything where it is.
+	FailurePause
+)
+
+func (a FailureAction) String() string {
+	return [...]string{"rollback", "pause"}[a]
+}
+
+// RollbackScope is how much of a stack returns when one service fails.
+type RollbackScope int
+
+const (
+	// RollbackStack returns every service that moved, those with writable data
+	// that passed their own gate excepted.
+	RollbackStack RollbackScope = iota
+	// RollbackService returns only the service that failed.
+	RollbackService
+	// RollbackNone returns nothing.
+	RollbackNone
+)
+
+func (s RollbackScope) String() string {
+	return [...]string{"stack", "service", "none"}[s]
+}

@@ -1,0 +1,48 @@
+package reconcile
+
+import "time"
+
+// Hold says that a content failed and is not tried again.
+type Hold struct {
+	Stack string
+	// Spec is the failed Project.Hash.
+	Spec   string
+	Seq    int64 // the release that failed
+	Reason string
+	Since  time.Time
+}
+
+// Pin says that an operator fixed a stack on a release by hand.
+type Pin struct {
+	Stack string
+	Seq   int64 // the release whose content is kept
+	// Spec is what Git declared when the pin was set: the pin ends when this
+	// stack's content there changes, unless Hold.
+	Spec  string
+	Hold  bool
+	Actor string
+	Since time.Time
+}
+
+// Suspension stops every action on a stack until it ends.
+type Suspension struct {
+	Stack  string
+	Reason string
+	Actor  string
+	Since  time.Time
+	// Until is when it ends by itself; zero for never.
+	Until time.Time
+}
+
+// Active reports whether the suspension is in force at now.
+func (s Suspension) Active(now time.Time) bool {
+	return !s.Since.IsZero() && (s.Until.IsZero() || now.Before(s.Until))
+}
+
+// Controls is what was decided about one stack outside Git. A nil field means
+// that no such decision stands.
+type Controls struct {
+	Hold       *Hold
+	Pin        *Pin
+	Suspension *Suspension
+}

@@ -1,0 +1,32 @@
+package reconcile
+
+import "davit/compose"
+
+// Desired is what one stack shall run, and what the record says that planning
+// needs to know. The planner reads nothing else besides Observed.
+type Desired struct {
+	Project *compose.Project
+	// Images are the resolved images by service.
+	Images map[string]Image
+	// Instance is this davit's identity; containers of another are left alone.
+	Instance string
+
+	// From and To are versions for the heading; Revision is the short revision.
+	From, To, Revision string
+	// Previous is the release that is current, nil before the first.
+	Previous *Release
+	// Settled is true when this very content is the current good release, so
+	// that every step is a correction of drift.
+	Settled bool
+	// Returning is true for a rollback: rollback settings apply, and one-shot
+	// services are not run.
+	Returning bool
+	// Completed names the one-shot services whose success with this very spec
+	// and image is on record.
+	Completed map[string]bool
+	// Failed are the containers of failed attempts; true while one is still kept
+	// for inspection.
+	Failed map[string]bool
+	// OnDemand are services that an operator stopped: they are not started.
+	Stopped map[string]bool
+}

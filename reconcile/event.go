@@ -1,0 +1,61 @@
+package reconcile
+
+import "time"
+
+// Event is something that happened. Events are the loop's only output: history,
+// notifications, the log and the API are readers of one stream.
+type Event struct {
+	// ID is given by the store, strictly increasing.
+	ID       int64     `json:"id"`
+	At       time.Time `json:"at"`
+	Stack    string    `json:"stack,omitempty"`
+	Service  string    `json:"service,omitempty"`
+	Kind     EventKind `json:"kind"`
+	Severity Severity  `json:"severity"`
+	// Message is for people; secrets never appear in it.
+	Message string `json:"message"`
+	Seq     int64  `json:"seq,omitempty"`
+	Version string `json:"version,omitempty"`
+	Commit  string `json:"commit,omitempty"`
+}
+
+// EventKind names an event for machines.
+type EventKind string
+
+const (
+	EventReleaseStarted   EventKind = "ReleaseStarted"
+	EventReleaseSucceeded EventKind = "ReleaseSucceeded"
+	EventReleaseFailed    EventKind = "ReleaseFailed"
+	EventReleaseEnded     EventKind = "ReleaseEnded" // cancelled, superseded, interrupted, refused
+	EventRolledBack       EventKind = "RolledBack"
+	EventHeld             EventKind = "Held"
+	EventReleased         EventKind = "Released" // a hold, pin or suspension ended
+	EventPinned           EventKind = "Pinned"
+	EventSuspended        EventKind = "Suspended"
+	EventWaiting          EventKind = "Waiting"
+	EventWaitingTooLong   EventKind = "WaitingTooLong"
+	EventStalled          EventKind = "Stalled"
+	EventOrphaned         EventKind = "Orphaned"
+	EventUnadopted        EventKind = "Unadopted"
+	EventNewRevision      EventKind = "NewRevision"
+	EventSourceFailed     EventKind = "SourceFailed"
+	EventSourceRecovered  EventKind = "SourceRecovered"
+	EventEngineLost       EventKind = "EngineLost"
+	EventEngineRecovered  EventKind = "EngineRecovered"
+	EventStateRecovered   EventKind = "StateRecovered"
+	EventDrift            EventKind = "DriftDetected"
+	EventNotRestorable    EventKind = "ReleaseNotRestorable"
+	EventRemoved          EventKind = "StackRemoved"
+	EventStepStarted      EventKind = "StepStarted"
+	EventStepDone         EventKind = "StepDone"
+	EventStepFailed       EventKind = "StepFailed"
+)
+
+// Severity orders events for readers that want only some.
+type Severity string
+
+const (
+	SeverityInfo    Severity = "info"
+	SeverityWarning Severity = "warning"
+	SeverityError   Severity = "error"
+)

@@ -1,0 +1,64 @@
+package reconcile
+
+import (
+	"context"
+
+	"davit/compose"
+)
+
+// Executor carries out plans. It decides nothing.
+type Executor interface {
+	// Execute runs the plan's steps, each after its prerequisites succeeded, and
+	// returns when no step runs any more. Cancelling ctx ends it at the next safe
+	// point: a call to the engine that has begun is allowed to finish.
+	Execute(ctx context.Context, job Job) Result
+}
+
+// Job is a plan together with the release that it belongs to.
+type Job struct {
+	Plan    Plan
+	Release Release
+	// Report receives an event for every step. It never blocks for long.
+	Report func(Event)
+}
+
+// Result is what became of a Job.
+type Result struct {
+	// Done are the IDs of the steps that succeeded, in order of completion.
+	Done []int
+	// Containers are the IDs that StepCreate gave, by replica (with an empty ID).
+	Containers map[Replica]string
+	// Gates holds the verdict on each service whose gate passed, in words.
+	Gates map[string]string
+	// Failure is set when the content failed: it was started, or could have
+	// been, and was found wanting.
+	Failure *Failure
+	// Err is set for everything else that ended the execution early: a cancelled
+	// context, an unreachable engine, a full disk, a failed pull.
+	Err error
+}
+
+// Failure is the verdict on content that failed.
+type Failure struct {
+	Step Step
+	// Container is the ID of the container that failed, if there is one.
+	Container string
+	// Reason is one sentence: "web/3 exited with code 2 after 1.3s".
+	Reason string
+	// Logs are its last log lines and last health probe's output.
+	Logs string
+}
+
+// CreateRequest is all that the engine needs to create one container.
+type CreateRequest struct {
+	Project *compose.Project
+	Service compose.Service
+	Image   Image
+	Number  int
+	Create  Create
+	// Restart is the policy the container is born with.
+	Restart string
+	// Release and Version go into its labels.
+	Release int64
+	Version string
+}

@@ -1,0 +1,57 @@
+package reconcile
+
+import "strings"
+
+// Image is what is known of the image that one service runs. What a reference
+// resolves to is pinned once per release.
+type Image struct {
+	// Ref is the reference as the compose file writes it.
+	Ref string `json:"ref"`
+	// Digest is the registry's digest, "sha256:…"; "" where no registry answered.
+	Digest string `json:"digest,omitempty"`
+	// ID is the engine's image ID, "sha256:…"; "" while the image has not been
+	// pulled and the registry could not tell.
+	ID string `json:"id,omitempty"`
+	// Volumes are the paths of the image's VOLUME instructions, sorted.
+	Volumes []string `json:"volumes,omitempty"`
+	// Healthcheck is true when the image itself declares a health check.
+	Healthcheck bool `json:"healthcheck,omitempty"`
+	// Local is true when the engine has it now. It is a fact of the moment and
+	// is not recorded.
+	Local bool `json:"-"`
+}
+
+// Pinned is the reference that means exactly this image: repository@digest where
+// a digest is known, else the ID.
+func (i Image) Pinned() string {
+	if i.Digest != "" {
+		return repository(i.Ref) + "@" + i.Digest
+	}
+	return i.ID
+}
+
+// Same reports whether both are known to be one image.
+func (i Image) Same(o Image) bool {
+	if i.ID != "" && o.ID != "" {
+		return i.ID == o.ID
+	}
+	return i.Digest != "" && i.Digest == o.Digest
+}
+
+// Short is the image as a plan prints it: the last path element of its name and
+// the first digits of its digest, or its tag where no digest is known.
+func (i Image) Short() string {
+	name := repository(i.Ref)
+	name = name[strings.LastIndex(name, "/")+1:]
+	if i.Digest != "" {
+		return name + "@" + shortDigest(i.Digest)
+	}
+	return i.Ref[strings.LastIndex(i.Ref, "/")+1:]
+}
+
+func shortDigest(d string) string {
+	if algorithm, hex, ok := strings.Cut(d, ":"); ok && len(hex) > 7 {
+		return algorithm + ":" + hex[:7]
+	}
+	return d
+}

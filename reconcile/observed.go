@@ -1,0 +1,104 @@
+package reconcile
+
+import "time"
+
+// Observed is one snapshot of what the engine runs, taken whole before planning
+// so that planning makes no further call. Slices are sorted by name, then ID.
+type Observed struct {
+	// At is when the snapshot was taken, by the agent's clock.
+	At         time.Time
+	Containers []Container
+	Networks   []Network
+}
+
+// Container is a container that carries Compose's project label. Everything is
+// parsed from labels and state at the edge.
+type Container struct {
+	ID, Name string
+	// Stack, Service and Number come from Compose's labels.
+	Stack, Service string
+	Number         int
+	// OneOff is a container of `docker compose run`; it is never touched.
+	OneOff bool
+
+	// Instance is the davit that made it; "" for anything davit did not make.
+	Instance string
+	// Release is the sequence number of the attempt that created it.
+	Release int64
+	// Spec is the Service.Hash it was made from.
+	Spec string
+	// Version is the semantic version of the release that created it.
+	Version string
+
+	// ImageRef is the reference it was created with, ImageID what that meant.
+	ImageRef, ImageID string
+
+	State     ContainerState
+	Health    Health
+	ExitCode  int
+	OOMKilled bool
+	Restarts  int
+	Created   time.Time
+	Started   time.Time
+	Finished  time.Time
+	// Restart is the restart policy in Compose's words: "no", "always",
+	// "unless-stopped", "on-failure" or "on-failure:3".
+	Restart string
+	// Endpoints are its networks, by engine name.
+	Endpoints map[string]Endpoint
+	// Volumes are the names of the volumes it mounts, anonymous ones included, by
+	// their path in the container.
+	Volumes map[string]string
+}
+
+// Endpoint is a container's place in one network.
+type Endpoint struct {
+	NetworkID string
+	Aliases   []string
+	IP        string
+}
+
+// Running reports whether its process runs.
+func (c Container) Running() bool { return c.State == Running || c.State == Paused }
+
+// ContainerState is the engine's word for a container's state.
+type ContainerState int
+
+const (
+	Created ContainerState = iota
+	Running
+	Paused
+	Restarting
+	Removing
+	Exited
+	Dead
+)
+
+func (s ContainerState) String() string {
+	return [...]string{"created", "running", "paused", "restarting", "removing", "exited", "dead"}[s]
+}
+
+// Health is the engine's verdict on a container's health check.
+type Health int
+
+const (
+	// HealthNone means that the container has no health check.
+	HealthNone Health = iota
+	HealthStarting
+	Healthy
+	Unhealthy
+)
+
+func (h Health) String() string {
+	return [...]string{"none", "starting", "healthy", "unhealthy"}[h]
+}
+
+// Network is a network that carries Compose's project label, or that a stack
+// names as external.
+type Network struct {
+	ID, Name string
+	// Stack and Key come from Compose's labels; "" for an external one.
+	Stack, Key string
+	// Instance is the davit that made it.
+	Instance string
+}

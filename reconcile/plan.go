@@ -1,0 +1,191 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"davit/compose"
+)
+
+// Plan is a directed acyclic graph of single actions towards one Desired. It is
+// disposable: after a crash the next pass observes and plans anew.
+type Plan struct {
+	Stack              string
+	From, To, Revision string
+	Project            *compose.Project
+	Steps              []Step
+	// Notes say what the plan leaves alone and why.
+	Notes []string
+	// ProgressTimeout is how long the execution may go without a step ending.
+	ProgressTimeout time.Duration
+	// Next is the moment at which planning again would give another plan though
+	// nothing else changed, such as the end of a standby; zero for never.
+	Next time.Time
+}
+
+// Empty reports whether there is nothing to do.
+func (p Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// Step is one action, which is one call to the engine or one wait. Its ID is its
+// place in the plan, from 1.
+type Step struct {
+	ID int
+	// After are the IDs of the steps that must have succeeded.
+	After  []int
+	Kind   StepKind
+	Reason string
+
+	// Service is the service that the step is for; "" for networks and volumes.
+	Service string
+	// Replica is the container that the step acts on.
+	Replica Replica
+	// Resource is the key of a network or volume, or the ID of a network to
+	// remove.
+	Resource string
+	// Image is what StepPull fetches and StepCreate runs.
+	Image Image
+	// Create, Gate and Restart belong to the kinds that they are named for.
+	Create  Create
+	Gate    Gate
+	Restart string
+	// Wait is the pause of StepDelay.
+	Wait time.Duration
+}
+
+// Replica is one container of a service. ID is empty for a container that an
+// earlier step of the plan creates.
+type Replica struct {
+	Service string
+	Number  int
+	ID      string
+}
+
+func (r Replica) String() string { return fmt.Sprintf("%s/%d", r.Service, r.Number) }
+
+// Create says what StepCreate makes beyond what the service declares.
+type Create struct {
+	// Name is the container's name at creation; Final is the one it ends with,
+	// which differs while a fixed container_name is lent.
+	Name, Final string
+	// Alias is true when the container is known by its service's name at once.
+	Alias bool
+	// Carry are the volumes taken over from a predecessor, by path: anonymous
+	// ones and those of the image's VOLUME instructions.
+	Carry map[string]string
+	// Ports is false when host ports are left out.
+	Ports bool
+}
+
+// Gate says what StepGate and StepMonitor wait for.
+type Gate struct {
+	Kind GateKind
+	// StableFor is how long readiness must last without interruption; for
+	// GateMonitor, how long the watch lasts.
+	StableFor time.Duration
+	// Timeout counts from the container's start.
+	Timeout time.Duration
+	// MayComplete accepts an exit with code 0 as success.
+	MayComplete bool
+}
+
+// GateKind is the condition of a gate.
+type GateKind int
+
+const (
+	// GateReady: healthy where there is a health check, else running, for
+	// StableFor.
+	GateReady GateKind = iota
+	// GateCompleted: exited with code 0.
+	GateCompleted
+	// GateMonitor: nothing bad happened for StableFor.
+	GateMonitor
+)
+
+// StepKind is what a step does.
+type StepKind int
+
+const (
+	StepPull StepKind = iota
+	StepNetwork
+	StepVolume
+	StepCreate
+	StepStart
+	StepGate
+	// StepJoin gives the container its service's name in every network.
+	StepJoin
+	// StepPolicy sets the container's restart policy and verifies it.
+	StepPolicy
+	StepStop
+	StepRename
+	StepRemove
+	// StepDelay waits between batches.
+	StepDelay
+	// StepMonitor watches what is already in service.
+	StepMonitor
+	// StepPrune removes a network that is no longer declared.
+	StepPrune
+)
+
+func (k StepKind) String() string {
+	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "policy",
+		"stop", "rename", "remove", "delay", "monitor", "prune"}[k]
+}
+
+// Mutates reports whether the step changes the engine.
+func (k StepKind) Mutates() bool {
+	return k != StepGate && k != StepDelay && k != StepMonitor
+}
+
+// Target is what the step acts on, as the plan prints it.
+func (s Step) Target() string {
+	switch s.Kind {
+	case StepPull:
+		return s.Image.Short()
+	case StepNetwork, StepVolume, StepPrune:
+		return s.Resource
+	case StepDelay, StepMonitor:
+		return s.Service
+	}
+	return s.Replica.String()
+}
+
+// String is the plan in its golden form, without a trailing newline.
+func (p Plan) String() string {
+	var b strings.Builder
+	b.WriteString(p.Heading())
+	width := 0
+	for _, s := range p.Steps {
+		width = max(width, len(s.Target()))
+	}
+	for _, s := range p.Steps {
+		after := ""
+		if len(s.After) > 0 {
+			after = "<-" + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.After), " ", ","), "[]")
+		}
+		line := fmt.Sprintf("  %-2d %-7s %-7s %-*s  %s", s.ID, after, s.Kind, width, s.Target(), s.Reason)
+		b.WriteString("\n" + strings.TrimRight(line, " "))
+	}
+	if p.Empty() {
+		b.WriteString("\n  nothing to do")
+	}
+	for _, n := range p.Notes {
+		b.WriteString("\n  note: " + n)
+	}
+	return b.String()
+}
+
+// Heading is the plan's first line.
+func (p Plan) Heading() string {
+	parts := []string{p.Stack}
+	switch {
+	case p.From != "" && p.To != "" && p.From != p.To:
+		parts = append(parts, p.From+" -> "+p.To)
+	case p.To != "":
+		parts = append(parts, p.To)
+	}
+	if p.Revision != "" {
+		parts = append(parts, p.Revision)
+	}
+	return strings.Join(parts, "  ")
+}

@@ -1,0 +1,49 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+)
+
+// History is the record of releases.
+type History interface {
+	// Releases returns a stack's releases, newest first; limit 0 means all.
+	Releases(ctx context.Context, stack string, limit int) ([]Release, error)
+	// Begin records the start of r and returns it with its sequence number.
+	Begin(ctx context.Context, r Release) (Release, error)
+	// Finish records how r ended. A release is finished once.
+	Finish(ctx context.Context, r Release) error
+	// Stacks names every stack with a release, sorted.
+	Stacks(ctx context.Context) ([]string, error)
+}
+
+// Decisions is the record of what was decided outside Git.
+type Decisions interface {
+	Controls(ctx context.Context, stack string) (Controls, error)
+	// SetHold, SetPin and SetSuspension store a decision; nil removes it.
+	SetHold(ctx context.Context, stack string, h *Hold) error
+	SetPin(ctx context.Context, stack string, p *Pin) error
+	SetSuspension(ctx context.Context, stack string, s *Suspension) error
+}
+
+// Journal is written before every mutation and after it, so that a crash leaves
+// a trace of what was under way, and a full disk stops a rollout before it
+// changes anything.
+type Journal interface {
+	// Intend records that a step is about to run. Its error forbids the step.
+	Intend(ctx context.Context, e Entry) error
+	// Done records how the step ended.
+	Done(ctx context.Context, e Entry) error
+}
+
+// Entry is one line of the journal.
+type Entry struct {
+	Stack string
+	Seq   int64 // release
+	Step  int
+	// Action is the step as the plan prints it.
+	Action    string
+	Container string
+	At        time.Time
+	Err       string
+}

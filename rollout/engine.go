@@ -1,0 +1,57 @@
+package rollout
+
+import (
+	"context"
+
+	"davit/compose"
+	"davit/reconcile"
+)
+
+// Engine is what the executor needs of a container engine. Every method of
+// Resources and Containers is one mutation and is safe to repeat: what is
+// already so is not an error.
+type Engine interface {
+	Resources
+	Containers
+	Adjuster
+	Watcher
+}
+
+// Resources makes what containers need before they are created.
+type Resources interface {
+	// Pull fetches exactly the image that i pins and returns it with its ID.
+	Pull(ctx context.Context, i reconcile.Image) (reconcile.Image, error)
+	// CreateNetwork and CreateVolume take the key in the project's model.
+	CreateNetwork(ctx context.Context, p *compose.Project, key string) error
+	CreateVolume(ctx context.Context, p *compose.Project, key string) error
+	RemoveNetwork(ctx context.Context, id string) error
+}
+
+// Containers makes, starts, stops and removes containers.
+type Containers interface {
+	Create(ctx context.Context, r reconcile.CreateRequest) (id string, err error)
+	Start(ctx context.Context, id string) error
+	// Stop sends the container's stop signal and waits its grace period.
+	Stop(ctx context.Context, id string) error
+	// Remove removes a stopped container and never its volumes.
+	Remove(ctx context.Context, id string) error
+}
+
+// Adjuster changes a container that exists.
+type Adjuster interface {
+	// Join gives the container every alias that the service declares, its own
+	// name included, in every network of the service, keeping its addresses.
+	Join(ctx context.Context, id string, p *compose.Project, s compose.Service) error
+	// SetRestart sets the restart policy, in Compose's words, and verifies it.
+	SetRestart(ctx context.Context, id, policy string) error
+	Rename(ctx context.Context, id, name string) error
+}
+
+// Watcher looks at a container without changing it.
+type Watcher interface {
+	// Inspect returns reconcile.ErrContainerMissing when it is gone.
+	Inspect(ctx context.Context, id string) (reconcile.Container, error)
+	// Evidence is what a person wants to see of a failed container: its last
+	// health probe's output and its last log lines.
+	Evidence(ctx context.Context, id string, lines int) (string, error)
+}
