@@ -1,0 +1,38 @@
+package enginetest
+
+import "time"
+
+// Behaviour is what the containers of an image do once they run. The zero value
+// runs for ever, has no health check and ends at once when asked to.
+type Behaviour struct {
+	// Healthcheck is true when the image itself declares one. A service's own
+	// health check counts as well.
+	Healthcheck bool
+	// HealthyAfter is the time from start to the first healthy verdict.
+	HealthyAfter time.Duration
+	// Sick containers never become healthy: they are starting, and unhealthy
+	// from UnhealthyAfter on, if that is not 0.
+	Sick bool
+	// UnhealthyAfter is the time from healthy (from the start, if Sick) to
+	// unhealthy; 0 for never.
+	UnhealthyAfter time.Duration
+
+	// Exits says that the process ends by itself after ExitAfter with ExitCode.
+	Exits     bool
+	ExitAfter time.Duration
+	ExitCode  int
+	// OOM makes that end a kill for lack of memory, with code 137.
+	OOM bool
+
+	// StartFails is the engine's error when the process cannot be started.
+	StartFails string
+	// IgnoresTERM makes a stop last for the whole grace period.
+	IgnoresTERM bool
+	// StopTakes is the time from the stop signal to the end otherwise.
+	StopTakes time.Duration
+
+	// Volumes are the paths of the image's VOLUME instructions.
+	Volumes []string
+	// Log is what the process writes.
+	Log string
+}

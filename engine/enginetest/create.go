@@ -1,0 +1,191 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"davit/reconcile"
+)
+
+// Create makes a container as r asks. One that was made by the same request and
+// never started is returned instead.
+func (e *Engine) Create(ctx context.Context, r reconcile.CreateRequest) (string, error) {
+	var id string
+	err := e.mutate(ctx, Op{Kind: OpCreate, Target: r.Create.Name}, func(now time.Time) error {
+		existing, err := e.holder(r)
+		if err != nil {
+			return err
+		}
+		if existing != "" {
+			id = existing
+			return nil
+		}
+		c, err := e.build(r)
+		if err != nil {
+			return err
+		}
+		c.face.ID, c.face.Created = e.newID("container"), now
+		id = c.face.ID
+		e.containers[id] = c
+		e.tell(c, "create", false)
+		return nil
+	})
+	return id, err
+}
+
+// holder returns the container that an earlier, identical request made.
+func (e *Engine) holder(r reconcile.CreateRequest) (string, error) {
+	for _, c := range e.containers {
+		f := c.face
+		if f.Name != r.Create.Name {
+			continue
+		}
+		same := f.Instance == e.instance && f.Spec == r.Service.Hash && f.Release == r.Release &&
+			f.ImageID == r.Image.ID && f.State == reconcile.Created && !c.ever
+		if !same {
+			return "", fmt.Errorf("the name is taken by container %.12s of %s/%s", f.ID, f.Stack, f.Service)
+		}
+		return f.ID, nil
+	}
+	return "", nil
+}
+
+func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
+	p, ref, err := e.pictured(r.Image)
+	if err != nil {
+		return nil, err
+	}
+	cfg := r.Service.Config
+	c := &container{behaviour: p.behaviour, checked: checked(cfg, p.behaviour), grace: 10 * time.Second}
+	if cfg.StopGracePeriod != nil {
+		c.grace = time.Duration(*cfg.StopGracePeriod).Truncate(time.Second)
+	}
+	restart := r.Restart
+	if restart == "" {
+		restart = "no"
+	}
+	c.face = reconcile.Container{
+		Name: r.Create.Name, Stack: r.Project.Name, Service: r.Service.Name, Number: r.Number,
+		Instance: e.instance, Release: r.Release, Spec: r.Service.Hash, Version: r.Version,
+		ImageRef: ref, ImageID: p.id, Restart: restart,
+		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{},
+	}
+	if err := e.attach(c, r); err != nil {
+		return nil, err
+	}
+	if r.Create.Ports {
+		if c.ports, err = hostPorts(cfg.Ports); err != nil {
+			return nil, err
+		}
+	}
+	return c, e.mount(c, r)
+}
+
+// pictured finds the image and the reference that the container carries.
+func (e *Engine) pictured(i reconcile.Image) (picture, string, error) {
+	if p, ok := e.images.find(i.Ref); ok && i.ID != "" && p.id == i.ID {
+		return p, i.Ref, nil
+	}
+	if p, ok := e.images.local[i.ID]; ok {
+		return p, i.Pinned(), nil
+	}
+	if p, ok := e.images.find(i.Pinned()); ok && i.Pinned() != "" && i.ID == "" {
+		return p, i.Pinned(), nil
+	}
+	return picture{}, "", fmt.Errorf("image %s: %w", i.Ref, reconcile.ErrImageMissing)
+}
+
+func checked(cfg types.ServiceConfig, b Behaviour) bool {
+	h := cfg.HealthCheck
+	if h == nil || (len(h.Test) == 0 && !h.Disable) {
+		return b.Healthcheck
+	}
+	return !h.Disable && h.Test[0] != "NONE"
+}
+
+// attach plugs the container into the service's networks.
+func (e *Engine) attach(c *container, r reconcile.CreateRequest) error {
+	for key := range r.Service.Config.Networks {
+		n, ok := e.networks[networkName(r.Project.Model, key)]
+		if !ok {
+			return fmt.Errorf("network %s not found", networkName(r.Project.Model, key))
+		}
+		aliases := []string{}
+		if r.Create.Alias {
+			aliases = discovery(r.Service.Config, key, final(r.Create))
+		}
+		c.face.Endpoints[n.Name] = reconcile.Endpoint{NetworkID: n.ID, Aliases: aliases}
+	}
+	return nil
+}
+
+func final(c reconcile.Create) string {
+	if c.Final != "" {
+		return c.Final
+	}
+	return c.Name
+}
+
+// mount gives the container its volumes: declared ones, carried ones, and a new
+// anonymous one for every other path that wants a volume.
+func (e *Engine) mount(c *container, r reconcile.CreateRequest) error {
+	covered := map[string]bool{}
+	for _, t := range r.Service.Config.Tmpfs {
+		covered[t] = true
+	}
+	for _, v := range r.Service.Config.Volumes {
+		covered[v.Target] = true
+		switch {
+		case v.Type == types.VolumeTypeVolume && v.Source != "":
+			name := volumeName(r.Project.Model, v.Source)
+			e.volumes[name] = true
+			c.face.Volumes[v.Target] = name
+			if !v.ReadOnly {
+				c.mounts = append(c.mounts, name)
+			}
+		case v.Type == types.VolumeTypeVolume:
+			e.anonymous(c, r, v.Target)
+		case v.Type == types.VolumeTypeBind && !v.ReadOnly:
+			c.mounts = append(c.mounts, v.Source)
+		}
+	}
+	for _, path := range c.behaviour.Volumes {
+		if !covered[path] {
+			e.anonymous(c, r, path)
+		}
+	}
+	for path := range r.Create.Carry {
+		if _, ok := c.face.Volumes[path]; !ok {
+			return errors.New("carries a volume to " + path + ", where neither the service nor the image has one")
+		}
+	}
+	return nil
+}
+
+func (e *Engine) anonymous(c *container, r reconcile.CreateRequest, path string) {
+	name := r.Create.Carry[path]
+	if name == "" {
+		name = e.newID("volume")
+	}
+	e.volumes[name] = true
+	c.face.Volumes[path] = name
+	c.mounts = append(c.mounts, name)
+}
+
+func volumeName(m *types.Project, key string) string {
+	if v, ok := m.Volumes[key]; ok && v.Name != "" {
+		return v.Name
+	}
+	return m.Name + "_" + key
+}
+
+func networkName(m *types.Project, key string) string {
+	if n, ok := m.Networks[key]; ok && n.Name != "" {
+		return n.Name
+	}
+	return m.Name + "_" + key
+}

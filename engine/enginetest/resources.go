@@ -1,0 +1,107 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"davit/compose"
+	"davit/reconcile"
+)
+
+// CreateNetwork makes the network that key means in the project, unless it is
+// there. An external one must be there.
+func (e *Engine) CreateNetwork(ctx context.Context, p *compose.Project, key string) error {
+	name := networkName(p.Model, key)
+	return e.mutate(ctx, Op{Kind: OpCreateNetwork, Target: name}, func(time.Time) error {
+		declared, ok := p.Model.Networks[key]
+		if !ok {
+			return fmt.Errorf("the project has no network %q", key)
+		}
+		if _, ok := e.networks[name]; ok {
+			return nil
+		}
+		if declared.External {
+			return reconcile.WithHint(fmt.Errorf("external network %s not found", name), "create it with: docker network create %s", name)
+		}
+		e.networks[name] = &reconcile.Network{
+			ID: e.newID("network"), Name: name, Stack: p.Name, Key: key, Instance: e.instance,
+		}
+		return nil
+	})
+}
+
+// RemoveNetwork removes a network that nothing is plugged into. One that is gone
+// is a success.
+func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
+	return e.mutate(ctx, Op{Kind: OpRemoveNetwork, Target: id}, func(time.Time) error {
+		for name, n := range e.networks {
+			if n.ID != id {
+				continue
+			}
+			for _, c := range e.containers {
+				if _, ok := c.face.Endpoints[name]; ok && c.face.Running() {
+					return errors.New("the network has active endpoints")
+				}
+			}
+			delete(e.networks, name)
+			return nil
+		}
+		return nil
+	})
+}
+
+// CreateVolume makes the volume that key means in the project, unless it is
+// there. An external one must be there.
+func (e *Engine) CreateVolume(ctx context.Context, p *compose.Project, key string) error {
+	name := volumeName(p.Model, key)
+	return e.mutate(ctx, Op{Kind: OpCreateVolume, Target: name}, func(time.Time) error {
+		declared, ok := p.Model.Volumes[key]
+		if !ok {
+			return fmt.Errorf("the project has no volume %q", key)
+		}
+		if bool(declared.External) && !e.volumes[name] {
+			return reconcile.WithHint(fmt.Errorf("external volume %s not found", name), "create it with: docker volume create %s", name)
+		}
+		e.volumes[name] = true
+		return nil
+	})
+}
+
+// AddNetwork makes a network that no stack owns, and returns its ID.
+func (e *Engine) AddNetwork(name string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := &reconcile.Network{ID: e.newID("network"), Name: name}
+	e.networks[name] = n
+	return n.ID
+}
+
+// AddVolume makes a volume that no stack owns.
+func (e *Engine) AddVolume(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.volumes[name] = true
+}
+
+// AddContainer puts a container there as somebody else made it, gives it an ID
+// if it has none, and returns that. Its image's behaviour is looked up by ID.
+func (e *Engine) AddContainer(c reconcile.Container) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.ID == "" {
+		c.ID = e.newID("container")
+	}
+	made := &container{face: c, behaviour: e.images.local[c.ImageID].behaviour, grace: 10 * time.Second}
+	made.face = made.snapshot()
+	made.checked = c.Health != reconcile.HealthNone
+	made.ever = c.State != reconcile.Created
+	for _, name := range c.Volumes {
+		e.volumes[name] = true
+		made.mounts = append(made.mounts, name)
+	}
+	e.containers[c.ID] = made
+	e.writers.record(e.containers)
+	return c.ID
+}
