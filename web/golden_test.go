@@ -1,0 +1,96 @@
+package web_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"davit/reconcile"
+	"davit/web"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestJSONShapesAreTheDocumentedOnes(t *testing.T) {
+	fetched := at
+	shapes := map[string]any{
+		"status": web.NewStatus([]reconcile.StackStatus{
+			{Name: "shop", Version: "v1.3.0", Revision: "main@sha1:9d10e44", Sync: reconcile.SyncSynced,
+				Health: reconcile.ConditionHealthy, Since: at, LastFetch: &fetched,
+				Services: []reconcile.ServiceStatus{{Name: "web", Desired: 2, Ready: 2, Image: "shop:1.3.0", Containers: []string{"c1", "c2"}}, {Name: "cron"}}},
+			{Name: "new", Sync: reconcile.SyncWaiting, Health: reconcile.ConditionUnknown, WaitingFor: "image shop:2: not found", Since: at},
+		}),
+		"status of nothing": web.NewStatus(nil),
+		"history": web.NewHistory([]reconcile.Release{
+			{Stack: "shop", Seq: 3, Kind: reconcile.KindAutoRollback, Trigger: reconcile.TriggerFailure, Restores: 1, RollbackOf: 2,
+				Version: "v1.2.0", Revision: "main@sha1:aa", Commit: "aa", Reason: "release 2 failed", Started: at},
+			{Stack: "shop", Seq: 2, Kind: reconcile.KindDeploy, Outcome: reconcile.Failed, Version: "v1.3.0", Revision: "main@sha1:bb",
+				Commit: "bb", Reason: "new revision", Failure: "web/3 exited with code 2 after 1.3s", Started: at, Finished: at.Add(time.Second),
+				Services: []reconcile.ServiceRecord{{Name: "web", Image: reconcile.Image{Ref: "shop:1.3.0", Digest: "sha256:d", ID: "sha256:i"}}}},
+			{Stack: "shop", Seq: 1, Kind: reconcile.KindDeploy, Outcome: reconcile.Succeeded, Version: "v1.2.0", Actor: "ada", Trigger: reconcile.TriggerCLI,
+				Started: at, Finished: at.Add(time.Second), Project: []byte("never shown"),
+				Services: []reconcile.ServiceRecord{{Name: "web", Image: reconcile.Image{Ref: "shop:1.2.0"}, Containers: []string{"c1"}, Logs: "never shown"}}},
+		}),
+		"history of nothing": web.NewHistory(nil),
+		"plan": web.NewPlans([]reconcile.Plan{
+			{Stack: "shop", From: "v1.2.0", To: "v1.3.0", Revision: "main@sha1:9d10e44", Notes: []string{"volume data is kept"}, Steps: []reconcile.Step{
+				{ID: 1, Kind: reconcile.StepPull, Service: "web", Image: reconcile.Image{Ref: "shop:1.3.0"}, Reason: "not here yet"},
+				{ID: 2, After: []int{1}, Kind: reconcile.StepCreate, Service: "web", Replica: reconcile.Replica{Service: "web", Number: 3}, Reason: "image changed"}}},
+			{Stack: "quiet"},
+		}),
+		"source": web.SourceStatus{Source: "https://git.example/ops", Revision: "main@sha1:9d10e44", LastFetch: &fetched},
+	}
+	for name, value := range shapes {
+		t.Run(name, func(t *testing.T) { golden(t, name+".json", value) })
+	}
+}
+
+// golden compares value's JSON with a file of testdata/api.txtar.
+func golden(t *testing.T, name string, value any) {
+	t.Helper()
+	const path = "testdata/api.txtar"
+	got, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	archive, err := txtar.ParseFile(path)
+	if errors.Is(err, os.ErrNotExist) && *update {
+		archive, err = &txtar.Archive{}, nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range archive.Files {
+		if f.Name != name {
+			continue
+		}
+		if bytes.Equal(f.Data, got) {
+			return
+		}
+		if !*update {
+			t.Fatalf("%s is\n%s\nwant\n%s", name, got, f.Data)
+		}
+		archive.Files[i].Data = got
+		save(t, path, archive)
+		return
+	}
+	if !*update {
+		t.Fatalf("%s has no %s", path, name)
+	}
+	archive.Files = append(archive.Files, txtar.File{Name: name, Data: got})
+	save(t, path, archive)
+}
+
+func save(t *testing.T, path string, a *txtar.Archive) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, txtar.Format(a), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}

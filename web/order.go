@@ -1,0 +1,116 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"davit/reconcile"
+)
+
+func (s *Server) poll(r *http.Request) (any, error) {
+	if err := s.Source.Poll(r.Context()); err != nil {
+		return nil, err
+	}
+	return s.Source.State(), nil
+}
+
+// done answers an order that has nothing to show.
+type done struct {
+	Stack string `json:"stack"`
+	Verb  string `json:"verb"`
+}
+
+// order carries out POST /v1/stacks/{stack}/{verb}.
+func (s *Server) order(r *http.Request) (any, error) {
+	stack, verb := r.PathValue("stack"), r.PathValue("verb")
+	o, err := readOrder(r)
+	if err != nil {
+		return nil, err
+	}
+	// A stack that was only just pushed is not known before the poll.
+	if verb != "apply" {
+		if err := s.known(r, stack); err != nil {
+			return nil, err
+		}
+	}
+	ctx := r.Context()
+	switch verb {
+	case "apply":
+		return s.apply(r, stack)
+	case "rollback":
+		release, err := s.Agent.Rollback(ctx, reconcile.RollbackRequest{Stack: stack, To: o.To, Hold: o.Hold, Actor: o.Actor})
+		return NewRelease(release), conflict(err)
+	case "suspend":
+		return s.suspend(r, o)
+	case "unpin":
+		err = s.Agent.Unpin(ctx, stack, o.Actor)
+	case "retry":
+		err = s.Agent.Retry(ctx, stack, o.Actor)
+	case "resume":
+		err = s.Agent.Resume(ctx, stack, o.Actor)
+	case "remove":
+		err = s.Agent.Remove(ctx, stack, o.Actor)
+	default:
+		return nil, &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("POST %s: no such verb", r.URL.Path)}
+	}
+	return done{Stack: stack, Verb: verb}, conflict(err)
+}
+
+func (s *Server) apply(r *http.Request, stack string) (any, error) {
+	// A source that is down is no reason not to correct drift: its error is in
+	// the answer.
+	if err := s.Source.Poll(r.Context()); err != nil && r.Context().Err() != nil {
+		return nil, err
+	}
+	if err := s.known(r, stack); err != nil {
+		return nil, err
+	}
+	s.Agent.Wake(stack, reconcile.TriggerCLI)
+	return s.Source.State(), nil
+}
+
+func (s *Server) suspend(r *http.Request, o Order) (any, error) {
+	var length time.Duration
+	if o.For != "" {
+		d, err := time.ParseDuration(o.For)
+		if err != nil || d <= 0 {
+			return nil, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("for: %q is not a duration like 2h30m", o.For)}
+		}
+		length = d
+	}
+	stack := r.PathValue("stack")
+	err := s.Agent.Suspend(r.Context(), reconcile.SuspendRequest{Stack: stack, Reason: o.Reason, Actor: o.Actor, For: length})
+	return done{Stack: stack, Verb: "suspend"}, conflict(err)
+}
+
+// readOrder reads the body, strictly: a misspelt key must not be an order to do
+// something else.
+func readOrder(r *http.Request) (Order, error) {
+	var o Order
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(&o)
+	if errors.Is(err, io.EOF) {
+		return o, nil
+	}
+	if err == nil && d.More() {
+		err = errors.New("more than one value")
+	}
+	if err != nil {
+		return o, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("read the order: %v", err)}
+	}
+	return o, nil
+}
+
+// conflict marks an order that the agent understood and refuses: unless the
+// error says otherwise, the stack is not in a state for it.
+func conflict(err error) error {
+	if err == nil || code(err) != http.StatusInternalServerError {
+		return err
+	}
+	return &Error{Status: http.StatusConflict, Message: err.Error(), Hint: reconcile.Hint(err)}
+}

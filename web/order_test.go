@@ -1,0 +1,156 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/reconcile"
+	"davit/web"
+)
+
+func TestOrdersReachTheAgentWithTheirActor(t *testing.T) {
+	tests := map[string]struct {
+		order web.Order
+		want  any
+	}{
+		"rollback": {web.Order{To: "v1.2.0", Hold: true, Actor: "ada"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
+		"suspend":  {web.Order{For: "2h", Reason: "moving", Actor: "ada"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
+		"unpin":    {web.Order{Actor: "ada"}, told{"unpin", "shop", "ada"}},
+		"retry":    {web.Order{Actor: "ada"}, told{"retry", "shop", "ada"}},
+		"resume":   {web.Order{Actor: "ada"}, told{"resume", "shop", "ada"}},
+		"remove":   {web.Order{Actor: "ada"}, told{"remove", "shop", "ada"}},
+		"apply":    {web.Order{}, woken{"shop", reconcile.TriggerCLI}},
+	}
+	for verb, test := range tests {
+		t.Run(verb, func(t *testing.T) {
+			a := newAgent()
+			if err := client(t, serve(t, a)).Order(t.Context(), "shop", verb, test.order); err != nil {
+				t.Fatal(err)
+			}
+			if len(a.orders) != 1 || !reflect.DeepEqual(a.orders[0], test.want) {
+				t.Errorf("the agent was told %v, want %v", a.orders, test.want)
+			}
+		})
+	}
+}
+
+func TestApplyPollsFirstAndSurvivesASourceThatIsDown(t *testing.T) {
+	a := newAgent()
+	a.pollErr = errors.New("connection refused")
+	if err := client(t, serve(t, a)).Order(t.Context(), "shop", "apply", web.Order{}); err != nil {
+		t.Fatal(err)
+	}
+	if a.polls != 1 || len(a.orders) != 1 {
+		t.Errorf("%d polls, orders %v; want one of each", a.polls, a.orders)
+	}
+}
+
+func TestErrorsKeepTheirStatusMessageAndHint(t *testing.T) {
+	tests := map[string]struct {
+		err    error
+		status int
+	}{
+		"a stack that is not in a state for it": {errors.New("remove shop: it is declared"), http.StatusConflict},
+		"an engine that is away":                {fmt.Errorf("observe: %w", reconcile.ErrEngineUnavailable), http.StatusServiceUnavailable},
+		"a full disk":                           {fmt.Errorf("store: %w", reconcile.ErrDiskFull), http.StatusInsufficientStorage},
+		"a deadline":                            {fmt.Errorf("store: %w", context.DeadlineExceeded), http.StatusGatewayTimeout},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			a := newAgent()
+			a.err = reconcile.WithHint(test.err, "look here")
+			err := client(t, serve(t, a)).Order(t.Context(), "shop", "remove", web.Order{})
+			var refused *web.Error
+			if !errors.As(err, &refused) {
+				t.Fatalf("error %v, want a *web.Error", err)
+			}
+			if want := (web.Error{Status: test.status, Message: test.err.Error(), Hint: "look here"}); *refused != want {
+				t.Errorf("got %+v, want %+v", *refused, want)
+			}
+		})
+	}
+}
+
+func TestBadRequestsAreRefusedPrecisely(t *testing.T) {
+	tests := map[string]struct {
+		method, path, body string
+		status             int
+		says               string
+	}{
+		"unknown path":       {"GET", "/v2/status", "", 404, "no such path"},
+		"wrong method":       {"POST", "/v1/status", "", 405, "use GET"},
+		"unknown verb":       {"POST", "/v1/stacks/shop/explode", "", 404, "no such verb"},
+		"unknown stack":      {"POST", "/v1/stacks/nope/retry", "", 404, `stack "nope"`},
+		"unknown in history": {"GET", "/v1/history/nope", "", 404, `stack "nope"`},
+		"unknown in plan":    {"GET", "/v1/plan?stack=nope", "", 404, `stack "nope"`},
+		"misspelt key":       {"POST", "/v1/stacks/shop/rollback", `{"too":"v1"}`, 400, `"too"`},
+		"not JSON":           {"POST", "/v1/stacks/shop/rollback", `to=v1`, 400, "read the order"},
+		"two values":         {"POST", "/v1/stacks/shop/rollback", `{} {}`, 400, "more than one"},
+		"large body":         {"POST", "/v1/stacks/shop/rollback", `{"to":"` + strings.Repeat("x", 70<<10) + `"}`, 413, "more than"},
+		"bad duration":       {"POST", "/v1/stacks/shop/suspend", `{"for":"soon"}`, 400, "for:"},
+		"negative duration":  {"POST", "/v1/stacks/shop/suspend", `{"for":"-1h"}`, 400, "for:"},
+		"bad limit":          {"GET", "/v1/history/shop?limit=-1", "", 400, "limit"},
+		"bad cursor":         {"GET", "/v1/events?after=x", "", 400, "after"},
+		"nothing rendered":   {"GET", "/v1/config/shop", "", 404, "no release"},
+	}
+	a := newAgent()
+	h := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Source: a, Logger: slog.New(slog.DiscardHandler)}).Handler(t.Context())
+	server := httptest.NewServer(h)
+	defer server.Close()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), test.method, server.URL+test.path, strings.NewReader(test.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != test.status || !strings.Contains(string(body), strings.ReplaceAll(test.says, `"`, `\"`)) || !strings.HasPrefix(string(body), `{"error":`) {
+				t.Errorf("%d %s, want %d with %q", resp.StatusCode, body, test.status, test.says)
+			}
+		})
+	}
+	if len(a.orders) > 0 {
+		t.Errorf("the agent was told %v", a.orders)
+	}
+}
+
+func TestConfigMasksValuesUnlessAsked(t *testing.T) {
+	a := newAgent()
+	a.releases["shop"] = []reconcile.Release{
+		{Seq: 3, Outcome: reconcile.Failed, Project: []byte(`{"name":"wrong"}`)},
+		{Seq: 2, Outcome: reconcile.Succeeded, Version: "v1.2.0", Project: []byte(
+			`{"name":"shop","services":{"web":{"image":"shop:1","environment":{"TOKEN":"hunter2","N":3},"build":{"args":["KEY=hunter2"]}}},"configs":{"c":{"content":"hunter2"}}}`)},
+	}
+	c := client(t, serve(t, a))
+	hidden, err := c.Config(t.Context(), "shop", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := c.Config(t.Context(), "shop", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(hidden.Project, "hunter2") || !strings.Contains(hidden.Project, "TOKEN: '***'") || !strings.Contains(hidden.Project, "KEY=***") {
+		t.Errorf("masked:\n%s", hidden.Project)
+	}
+	if hidden.Seq != 2 || strings.Count(shown.Project, "hunter2") != 3 || !strings.Contains(shown.Project, "image: shop:1") {
+		t.Errorf("shown (release %d):\n%s", shown.Seq, shown.Project)
+	}
+}

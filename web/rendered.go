@@ -1,0 +1,119 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+
+	"gopkg.in/yaml.v3"
+
+	"davit/reconcile"
+)
+
+// Rendered answers GET /v1/config/{stack}: the project of the current release.
+type Rendered struct {
+	Stack   string `json:"stack"`
+	Seq     int64  `json:"seq"`
+	Version string `json:"version"`
+	Project string `json:"project"` // YAML
+}
+
+// masked stands for a value that is not shown.
+const masked = "***"
+
+func (s *Server) config(r *http.Request) (any, error) {
+	stack := r.PathValue("stack")
+	releases, err := s.History.Releases(r.Context(), stack, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(releases) == 0 {
+		if err := s.known(r, stack); err != nil {
+			return nil, err
+		}
+	}
+	return NewRendered(stack, releases, r.URL.Query().Get("show_values") == "1")
+}
+
+// NewRendered is the project of the newest good release, with every environment
+// value masked unless values is set.
+func NewRendered(stack string, releases []reconcile.Release, values bool) (Rendered, error) {
+	for _, r := range releases {
+		if r.Outcome != reconcile.Succeeded || len(r.Project) == 0 {
+			continue
+		}
+		text, err := render(r.Project, values)
+		if err != nil {
+			return Rendered{}, fmt.Errorf("render release %d of %s: %w", r.Seq, stack, err)
+		}
+		return Rendered{Stack: stack, Seq: r.Seq, Version: r.Version, Project: text}, nil
+	}
+	return Rendered{}, &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("stack %q: no release has succeeded yet", stack)}
+}
+
+// render is a rendered project as YAML in block style.
+func render(project []byte, values bool) (string, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(project, &doc); err != nil {
+		return "", err
+	}
+	plain(&doc)
+	if !values {
+		mask(&doc)
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(&doc); err != nil {
+		return "", err
+	}
+	return b.String(), e.Close()
+}
+
+// plain takes the styles away, so that JSON reads like a compose file.
+func plain(n *yaml.Node) {
+	n.Style &^= yaml.FlowStyle | yaml.DoubleQuotedStyle
+	for _, child := range n.Content {
+		plain(child)
+	}
+}
+
+// mask replaces what may be secret wherever a compose file can hold it: the
+// values of environment variables and build arguments, and the content of
+// configs and secrets.
+func mask(n *yaml.Node) {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			switch value := n.Content[i+1]; n.Content[i].Value {
+			case "environment", "args", "content":
+				hide(value)
+			default:
+				mask(value)
+			}
+		}
+		return
+	}
+	for _, child := range n.Content {
+		mask(child)
+	}
+}
+
+// hide masks every scalar below n, but keeps the names of "NAME=value" lists.
+func hide(n *yaml.Node) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		name, _, pair := bytes.Cut([]byte(n.Value), []byte("="))
+		n.SetString(masked)
+		if pair {
+			n.SetString(string(name) + "=" + masked)
+		}
+	case yaml.MappingNode:
+		for i := 1; i < len(n.Content); i += 2 {
+			n.Content[i].SetString(masked)
+		}
+	case yaml.SequenceNode:
+		for _, child := range n.Content {
+			hide(child)
+		}
+	}
+}
