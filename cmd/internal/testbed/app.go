@@ -1,0 +1,125 @@
+package testbed
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// App is an image of testdata/app: one static program and how it behaves.
+type App struct {
+	// Version is what it answers.
+	Version string
+	// Env adds to its environment; testdata/app says what it understands.
+	Env map[string]string
+	// NoHealthcheck leaves the image's health check out.
+	NoHealthcheck bool
+	// HealthEvery is the health check's interval; default 200ms. Three failures
+	// in a row make a container unhealthy.
+	HealthEvery time.Duration
+	// Volume is the path of a VOLUME that the app writes to, "" for none.
+	Volume string
+	// Args replace "serve".
+	Args []string
+}
+
+// Image is an App under a name.
+type Image struct {
+	// Ref is how a compose file names it.
+	Ref string
+	// Digest is the registry's, "sha256:…".
+	Digest string
+	// ID is the digest of the configuration, which is the image's ID in an engine
+	// with the classic image store.
+	ID string
+}
+
+// Is reports whether an engine's image ID means this image, in either kind of
+// image store.
+func (i Image) Is(id string) bool { return id == i.ID || id == i.Digest }
+
+// appLayer is the file system of every App.
+func appLayer(binary string) (v1.Layer, error) {
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, fmt.Errorf("read the sample app: %w", err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, dir := range []string{"data/", "tmp/"} {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o777}); err != nil {
+			return nil, fmt.Errorf("pack the sample app: %w", err)
+		}
+	}
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: "app", Mode: 0o755, Size: int64(len(program))}
+	if err := w.WriteHeader(header); err != nil {
+		return nil, fmt.Errorf("pack the sample app: %w", err)
+	}
+	if _, err := w.Write(program); err != nil {
+		return nil, fmt.Errorf("pack the sample app: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("pack the sample app: %w", err)
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil }
+	return tarball.LayerFromOpener(open, tarball.WithCompressedCaching)
+}
+
+// image is the App on top of layer; label marks it for the sweep.
+func (a App) image(layer v1.Layer, label string) (v1.Image, error) {
+	base, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, fmt.Errorf("build image %s: %w", a.Version, err)
+	}
+	file, err := base.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("build image %s: %w", a.Version, err)
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture = "linux", runtime.GOARCH
+	file.Config = a.config(label)
+	return mutate.ConfigFile(base, file)
+}
+
+func (a App) config(label string) v1.Config {
+	config := v1.Config{
+		Env:        []string{"VERSION=" + a.Version},
+		Entrypoint: []string{"/app"},
+		Cmd:        a.Args,
+		Labels:     map[string]string{bedLabel: label},
+	}
+	if len(a.Args) == 0 {
+		config.Cmd = []string{"serve"}
+	}
+	for name, value := range a.Env {
+		config.Env = append(config.Env, name+"="+value)
+	}
+	if a.Volume != "" {
+		config.Volumes = map[string]struct{}{a.Volume: {}}
+		config.Env = append(config.Env, "DATA="+a.Volume)
+	}
+	slices.Sort(config.Env)
+	if !a.NoHealthcheck {
+		every := a.HealthEvery
+		if every == 0 {
+			every = 200 * time.Millisecond
+		}
+		config.Healthcheck = &v1.HealthConfig{
+			Test:     []string{"CMD", "/app", "healthcheck"},
+			Interval: every,
+			Timeout:  5 * time.Second,
+			Retries:  3,
+		}
+	}
+	return config
+}

@@ -1,0 +1,57 @@
+package testbed
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Call is one request that passed an EngineProxy.
+type Call struct {
+	At     time.Time
+	Method string
+	// Path is without the API version: "/containers/create".
+	Path  string
+	Query url.Values
+	// Body is what was sent, if it was JSON.
+	Body []byte
+	// Status is the engine's answer; 0 while there is none, or when it was not
+	// asked.
+	Status int
+}
+
+func (c Call) String() string {
+	s := c.Method + " " + c.Path
+	if len(c.Query) > 0 {
+		s += "?" + c.Query.Encode()
+	}
+	if c.Status != 0 {
+		s += fmt.Sprintf(" %d", c.Status)
+	}
+	return s
+}
+
+// Mutates reports whether the call changes the engine's world.
+func (c Call) Mutates() bool {
+	if c.Method == http.MethodGet || c.Method == http.MethodHead {
+		return false
+	}
+	return !reads.MatchString(c.Path)
+}
+
+// reads are the questions that the engine's API asks with POST.
+var reads = regexp.MustCompile(`^/(containers/[^/]+/(wait|attach|resize)|exec/[^/]+/resize|auth|session|grpc)$`)
+
+var apiVersion = regexp.MustCompile(`^/v[0-9]+\.[0-9]+/`)
+
+// callOf reads a request's line; its body is left alone.
+func callOf(r *http.Request) Call {
+	path := r.URL.Path
+	if prefix := apiVersion.FindString(path); prefix != "" {
+		path = "/" + strings.TrimPrefix(path, prefix)
+	}
+	return Call{At: time.Now(), Method: r.Method, Path: path, Query: r.URL.Query()}
+}

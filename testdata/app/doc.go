@@ -1,0 +1,23 @@
+// Command app is the service that the tests and the demo deploy. It answers with
+// its version, so that a client can tell releases apart, and it misbehaves on
+// request: never healthy, dying early, dying at once on SIGTERM.
+//
+//	app [serve]           serve / and /healthz
+//	app healthcheck       exit 0 when /healthz of this container answers 200
+//	app migrate           a one-shot task
+//	app load [flags] URL  send requests and count who answered
+//
+// What it does is said by environment variables, because those are part of an
+// image and of a compose file:
+//
+//	VERSION        what / answers
+//	PORT           where it listens; default 8080
+//	HEALTH         "never": /healthz always answers 503
+//	HEALTHY_AFTER  /healthz answers 503 for this long after the start
+//	EXIT_AFTER     exit with EXIT_CODE after this long
+//	EXIT_CODE      for EXIT_AFTER and migrate; default 0
+//	STOP           "drain" (default) or "exit": how it meets SIGTERM
+//	DRAIN          how long it goes on serving after SIGTERM; default 300ms
+//	DATA           a directory that it writes to and must be the only writer of
+//	MIGRATE_FOR    how long migrate takes
+package main
