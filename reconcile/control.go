@@ -9,6 +9,9 @@ type Hold struct {
 	Spec   string
 	Seq    int64 // the release that failed
 	Reason string
+	// Paused leaves everything where the failure left it, instead of returning
+	// to the last good release.
+	Paused bool
 	Since  time.Time
 }
 

@@ -102,3 +102,24 @@ type Network struct {
 	// Instance is the davit that made it.
 	Instance string
 }
+
+// ownedBy are the containers of a stack that the davit called instance made.
+func (o Observed) ownedBy(stack, instance string) []Container {
+	var out []Container
+	for _, c := range o.Containers {
+		if c.Stack == stack && c.Instance == instance && !c.OneOff {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func networksOf(o Observed, stack string) []Network {
+	var out []Network
+	for _, n := range o.Networks {
+		if n.Stack == stack || n.Stack == "" {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -40,9 +40,11 @@ type Step struct {
 	Service string
 	// Replica is the container that the step acts on.
 	Replica Replica
-	// Resource is the key of a network or volume, or the ID of a network to
-	// remove.
+	// Resource is the key of a network or volume, the name of a network to
+	// remove, or the new name of a container.
 	Resource string
+	// Network is the ID of the network that StepPrune removes.
+	Network string
 	// Image is what StepPull fetches and StepCreate runs.
 	Image Image
 	// Create, Gate and Restart belong to the kinds that they are named for.
@@ -144,7 +146,7 @@ func (s Step) Target() string {
 		return s.Image.Short()
 	case StepNetwork, StepVolume, StepPrune:
 		return s.Resource
-	case StepDelay, StepMonitor:
+	case StepDelay:
 		return s.Service
 	}
 	return s.Replica.String()

@@ -47,6 +47,8 @@ type ServiceRecord struct {
 	Containers []string
 	// Failed are the IDs of containers that this release made and that failed.
 	Failed []string
+	// Completed is true for a one-shot that ended with code 0.
+	Completed bool
 	// Outcome is the gate's verdict in words: "healthy after 1.3s".
 	Outcome string
 	// Logs are the last lines of a failed container.

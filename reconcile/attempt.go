@@ -1,0 +1,354 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"davit/compose"
+)
+
+// attempt is one piece of work on one stack, from resolving its images to the
+// record of how it ended. It runs on a goroutine of its own.
+type attempt struct {
+	loop    *Loop
+	stack   *stack
+	in      Situation
+	verdict Verdict
+	trigger Trigger
+
+	project *compose.Project
+	images  map[string]Image
+	// moved are the services that an automatic rollback leaves where they are.
+	moved   []string
+	release Release
+}
+
+// start begins work on a stack. The caller holds l.mu and has seen that nothing
+// is under way.
+func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, what string) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: v.Act == ActKeep}
+	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger}
+	l.workers.Go(func() {
+		defer cancel(nil)
+		var err error
+		select {
+		case l.slots <- struct{}{}:
+			err = a.run(ctx)
+			<-l.slots
+		case <-ctx.Done():
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		s.work = nil
+		if err != nil && context.Cause(ctx) == nil {
+			l.trouble(s, err, l.Now())
+		}
+		l.poke()
+	})
+}
+
+// run carries the verdict out. Its error is trouble that is not the content's
+// fault.
+func (a *attempt) run(ctx context.Context) error {
+	if err := a.choose(); err != nil {
+		return a.refuse(ctx, err)
+	}
+	pins, err := a.pins()
+	if err != nil {
+		return err
+	}
+	a.images, err = a.resolver(pins).resolve(ctx, a.project)
+	if errors.Is(err, errGone) {
+		return a.refuse(ctx, err)
+	}
+	if err != nil {
+		return err
+	}
+	observed, err := a.loop.Engine.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	desired := a.desired()
+	plan, err := NewPlan(desired, observed, a.loop.Now())
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.verdict.Act == ActKeep && plan.Empty():
+		return nil
+	case a.verdict.Act == ActKeep && housekeeping(plan):
+		result := a.execute(ctx, plan, *a.verdict.Current)
+		return result.Err
+	}
+	return a.carryOut(ctx, plan)
+}
+
+func (a *attempt) resolver(pins map[string]Image) resolver {
+	return resolver{engine: a.loop.Engine, registry: a.loop.Registry, pinned: pins, strict: a.verdict.Act != ActDeploy}
+}
+
+// choose determines the project to plan towards.
+func (a *attempt) choose() error {
+	switch a.verdict.Act {
+	case ActDeploy:
+		a.project = a.in.Declared
+		return nil
+	case ActKeep:
+		a.loop.mu.Lock()
+		defer a.loop.mu.Unlock()
+		p, err := a.loop.currentProject(a.stack, a.in, a.verdict)
+		a.project = p
+		return err
+	}
+	if len(a.verdict.Restore.Project) == 0 {
+		return fmt.Errorf("release #%d was rebuilt from container labels: its compose files are not on record: %w", a.verdict.Restore.Seq, errGone)
+	}
+	p, err := compose.Unmarshal(a.verdict.Restore.Project)
+	if err != nil {
+		return fmt.Errorf("read the project of release #%d: %w", a.verdict.Restore.Seq, err)
+	}
+	a.project = p
+	if a.verdict.Failed != nil {
+		return a.leaveMoved()
+	}
+	return nil
+}
+
+// leaveMoved puts into the project those services that stay as the failed release
+// left them: whatever it recorded as running.
+func (a *attempt) leaveMoved() error {
+	if len(a.verdict.Failed.Project) == 0 {
+		return nil
+	}
+	failed, err := compose.Unmarshal(a.verdict.Failed.Project)
+	if err != nil {
+		return fmt.Errorf("read the project of release #%d: %w", a.verdict.Failed.Seq, err)
+	}
+	for _, rec := range a.verdict.Failed.Services {
+		if s, ok := failed.Service(rec.Name); ok && len(rec.Containers) > 0 {
+			a.moved = append(a.moved, rec.Name)
+			a.project = a.project.WithService(s, failed)
+		}
+	}
+	return nil
+}
+
+// pins are the images that are not resolved anew.
+func (a *attempt) pins() (map[string]Image, error) {
+	pins := map[string]Image{}
+	take := func(r *Release, fits func(compose.Service, ServiceRecord) bool) {
+		for _, s := range a.project.Services {
+			if rec, ok := r.Service(s.Name); ok && (rec.Image.ID != "" || rec.Image.Digest != "") && fits(s, rec) {
+				pins[s.Name] = rec.Image
+			}
+		}
+	}
+	unchanged := func(s compose.Service, rec ServiceRecord) bool {
+		return rec.Spec == s.Hash && rec.Image.Ref == s.Config.Image
+	}
+	always := func(compose.Service, ServiceRecord) bool { return true }
+	switch v := a.verdict; {
+	case v.Act == ActKeep:
+		take(v.Current, always)
+	case v.Act == ActReturn:
+		take(v.Restore, always)
+		if v.Failed != nil {
+			take(v.Failed, func(s compose.Service, _ ServiceRecord) bool { return slices.Contains(a.moved, s.Name) })
+		}
+	default:
+		if v.Current != nil {
+			take(v.Current, unchanged)
+		}
+		if v.Restore != nil {
+			take(v.Restore, unchanged)
+		}
+	}
+	return pins, nil
+}
+
+// desired is the planner's view of the attempt.
+func (a *attempt) desired() Desired {
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	return a.loop.desire(a.project, a.images, a.stack, a.verdict, a.in)
+}
+
+// desire assembles what the planner reads. The caller holds l.mu.
+func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v Verdict, in Situation) Desired {
+	d := Desired{
+		Project: p, Images: images, Instance: l.Instance, Previous: v.Current,
+		Settled:   v.Act == ActKeep,
+		Returning: v.Act == ActReturn,
+		Failed:    failedContainers(s.history),
+		Completed: completions(s.history, p, images),
+	}
+	if v.Current != nil {
+		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""
+	}
+	switch {
+	case v.Act == ActDeploy:
+		d.To, d.Revision = in.Revision.Version, in.Revision.Short()
+	case v.Act == ActReturn:
+		d.To = versionOf(v, in)
+		if v.Kind == KindRollback {
+			d.Revision = in.Revision.Short()
+		}
+		if v.Failed != nil {
+			d.From = v.Failed.Version
+		}
+	}
+	return d
+}
+
+// versionOf is the version of the release that v begins. What comes back keeps
+// the version it had, unless the commit that asks for it carries a tag.
+func versionOf(v Verdict, in Situation) string {
+	switch {
+	case v.Act == ActDeploy, v.Kind == KindRollback && in.Revision.Tag != "":
+		return in.Revision.Version
+	case v.Restore != nil:
+		return v.Restore.Version
+	case v.Current != nil:
+		return v.Current.Version
+	}
+	return in.Revision.Version
+}
+
+// carryOut records the release, executes the plan and records how it ended.
+func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
+	if a.verdict.Act == ActDeploy {
+		if err := a.project.Materialize(); err != nil {
+			return err
+		}
+	}
+	if err := a.begin(ctx); err != nil {
+		return err
+	}
+	var result Result
+	if !plan.Empty() {
+		result = a.execute(ctx, plan, a.release)
+	}
+	// The record is written even while the agent is told to stop.
+	ctx = context.WithoutCancel(ctx)
+	switch {
+	case result.Failure != nil:
+		return a.fail(ctx, result)
+	case result.Err != nil:
+		return a.abandon(ctx, result)
+	}
+	return a.succeed(ctx, result)
+}
+
+func (a *attempt) execute(ctx context.Context, plan Plan, r Release) Result {
+	a.stack.logger.Info("plan", "plan", plan.String())
+	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit})
+}
+
+// begin records the start of the release.
+func (a *attempt) begin(ctx context.Context) error {
+	rendered, err := a.project.Marshal()
+	if err != nil {
+		return fmt.Errorf("render stack %s: %w", a.stack.name, err)
+	}
+	v := a.verdict
+	r := Release{
+		Stack: a.stack.name, Kind: v.Kind, Version: versionOf(v, a.in),
+		Revision: a.in.Revision.String(), Commit: a.in.Revision.Commit,
+		Author: a.in.Revision.Author, Subject: a.in.Revision.Subject,
+		Spec: a.project.Hash, Hash: releaseHash(a.project.Hash, a.images), Project: rendered,
+		Reason: v.Reason, Trigger: a.trigger, Actor: a.in.Revision.Author, Started: a.loop.Now(),
+	}
+	for _, s := range a.project.Services {
+		r.Services = append(r.Services, ServiceRecord{Name: s.Name, Spec: s.Hash, Image: a.images[s.Name]})
+	}
+	a.describe(&r)
+	if r, err = a.loop.History.Begin(ctx, r); err != nil {
+		return fmt.Errorf("record the start of a release of stack %s: %w", a.stack.name, err)
+	}
+	a.release = r
+	a.remember(r)
+	a.loop.Emit(a.event(EventReleaseStarted, SeverityInfo, fmt.Sprintf("release #%d %s, %s: %s", r.Seq, r.Version, r.Kind, r.Reason)))
+	return nil
+}
+
+// describe fills in what depends on the kind of release.
+func (a *attempt) describe(r *Release) {
+	v := a.verdict
+	if v.Act == ActKeep {
+		r.Kind, r.Trigger, r.Actor = KindDriftFix, TriggerDrift, "davit"
+		r.Reason = "what ran had drifted from release #" + fmt.Sprint(v.Current.Seq)
+		r.Revision, r.Commit = v.Current.Revision, v.Current.Commit
+		r.Author, r.Subject = v.Current.Author, v.Current.Subject
+	}
+	if v.Act != ActReturn {
+		return
+	}
+	r.Restores = v.Restore.Seq
+	if v.Current != nil {
+		r.RollbackOf = v.Current.Seq
+	}
+	switch v.Kind {
+	case KindAutoRollback:
+		r.Trigger, r.Actor, r.RollbackOf = TriggerFailure, "davit", v.Failed.Seq
+		r.Revision, r.Commit = v.Restore.Revision, v.Restore.Commit
+		r.Author, r.Subject = v.Restore.Author, v.Restore.Subject
+	case KindManualRollback:
+		r.Trigger = TriggerCLI
+		r.Revision, r.Commit = v.Restore.Revision, v.Restore.Commit
+		r.Author, r.Subject = v.Restore.Author, v.Restore.Subject
+		if a.in.Controls.Pin != nil {
+			r.Actor = a.in.Controls.Pin.Actor
+		}
+	}
+}
+
+// remember puts the release into the loop's mirror of the history.
+func (a *attempt) remember(r Release) {
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	s := a.stack
+	if len(s.history) > 0 && s.history[0].Seq == r.Seq {
+		s.history = slices.Clone(s.history)
+		s.history[0] = r
+		return
+	}
+	s.history = append([]Release{r}, s.history...)
+	s.retry, s.trigger = "", TriggerPoll
+	s.work.quiet = false
+	s.show(SyncProgressing, fmt.Sprintf("release #%d %s: %s", r.Seq, r.Kind, r.Reason), a.loop.Now())
+	if r.Kind == KindDriftFix {
+		s.fixes = append(s.fixes, r.Started)
+	}
+}
+
+func (a *attempt) event(kind EventKind, severity Severity, message string) Event {
+	r := a.release
+	return Event{At: a.loop.Now(), Stack: r.Stack, Kind: kind, Severity: severity, Message: message,
+		Seq: r.Seq, Version: r.Version, Commit: r.Commit}
+}
+
+// housekeeping reports whether a plan only clears away what serves nobody.
+func housekeeping(p Plan) bool {
+	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind != StepRemove && s.Kind != StepPrune })
+}
+
+// recordedImages are the images a release ran, taken to be present: whether they
+// are matters only to a plan that creates something, which is made again with
+// what the engine says.
+func recordedImages(r Release) map[string]Image {
+	out := map[string]Image{}
+	for _, s := range r.Services {
+		image := s.Image
+		image.Local = true
+		out[s.Name] = image
+	}
+	return out
+}
+
+// recordTimeout bounds the writing of a release's end, which does not end with
+// the agent's own context.
+const recordTimeout = 30 * time.Second

@@ -1,0 +1,51 @@
+/*
+Package reconcile is davit's hub: it holds the nouns that every other package
+speaks in, decides what is to be done about each stack, and plans it. It does
+nothing itself: the engine, the registry, the store and the executor are
+interfaces here, and time is a value.
+
+# The idea
+
+A stack is driven from what runs to what is declared by asking one question again
+and again: given everything that is so now, what is the next plan? Whatever
+happens (a new revision, an engine event, an operator's command, a timer) only
+wakes the loop. A pass then
+
+	observes     one snapshot of the engine                    Observed
+	decides      what each stack should run, and why           Decide -> Verdict
+	resolves     references to images, once per release        Image
+	plans        the steps from Observed to Desired            NewPlan -> Plan
+	executes     through the Executor, which decides nothing   Result
+	records      how it ended                                  Release
+
+Plans are disposable. After a crash nothing is resumed from memory: the next pass
+observes and plans the remainder, or the retreat.
+
+# Rollback is no special path
+
+A revert, an operator's rollback and the return from a failed release differ only
+in which earlier release Decide names as the one to restore. Planning towards it is
+planning like any other. What makes it exact is that a release records the rendered
+project and the image IDs, so that neither Git nor a registry has a say in it.
+
+# What a container says about itself
+
+The planner recognises a container by its spec hash and its image ID. One that
+matches what is desired is current while it runs and idle while it is stopped; one
+that does not match is old while it runs and spare while it is stopped. A start-first
+replacement, a stop-first replacement, the return to a standby and the clean-up after
+a crash at any point are the same few rules over these four heaps; see fleet.go and
+slot.go.
+
+Whether a replica still has to be gated, to join, or to get its restart policy is
+read off the container as well: its aliases and its policy are the record of how far
+it came. The policy is set last.
+
+# Waiting, stalled, held
+
+Content that could not even start is waiting: it is tried again with backoff until
+the world has changed. Content that started and failed is held: it is never tried
+again until it changes or an operator says so, and the history, not the hold alone,
+remembers it. What only a human can help is stalled. See outcome.go and verdict.go.
+*/
+package reconcile

@@ -1,0 +1,43 @@
+package reconcile
+
+import (
+	"slices"
+
+	"davit/compose"
+)
+
+// failedContainers are the containers of failed attempts; true while one is
+// still kept for inspection, which ends with the next success of anything but
+// the rollback itself.
+func failedContainers(history []Release) map[string]bool {
+	out := map[string]bool{}
+	succeeded := false
+	for _, r := range history {
+		for _, s := range r.Services {
+			for _, id := range s.Failed {
+				out[id] = !succeeded
+			}
+		}
+		switch r.Kind {
+		case KindDeploy, KindRollback, KindManualRollback, KindAdopt:
+			succeeded = succeeded || r.Outcome == Succeeded
+		}
+	}
+	return out
+}
+
+// completions are the one-shot services whose success with exactly this content
+// is on record.
+func completions(history []Release, p *compose.Project, images map[string]Image) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range p.Services {
+		if !s.OneShot {
+			continue
+		}
+		out[s.Name] = slices.ContainsFunc(history, func(r Release) bool {
+			rec, ok := r.Service(s.Name)
+			return ok && r.Outcome == Succeeded && rec.Completed && rec.Spec == s.Hash && rec.Image.Same(images[s.Name])
+		})
+	}
+	return out
+}

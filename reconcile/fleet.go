@@ -1,0 +1,171 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// fleet is the containers of one service, sorted by what they are good for.
+type fleet struct {
+	// current run what is desired, or have completed it.
+	current []Container
+	// idle are stopped, would run what is desired, and are needed: standbys,
+	// leftovers of a crash, replicas that exited.
+	idle []Container
+	// old run something else.
+	old []Container
+	// spare are stopped and not needed.
+	spare []Container
+	// missing is how many replicas have to be created.
+	missing int
+	// taken are the replica numbers in use.
+	taken map[int]bool
+}
+
+// muster sorts the service's containers. It never looks at history beyond the
+// set of containers that failed.
+func muster(u *unit, owned []Container, d Desired) fleet {
+	f := fleet{taken: map[int]bool{}}
+	for _, c := range owned {
+		if c.Service != u.Name || c.State == Removing {
+			continue
+		}
+		f.taken[c.Number] = true
+		_, failed := d.Failed[c.ID]
+		alive := c.Running() || c.State == Restarting
+		switch matches := !failed && u.matches(c); {
+		case matches && (alive || u.completed(c)):
+			f.current = append(f.current, c)
+		case matches && c.State != Dead:
+			f.idle = append(f.idle, c)
+		case alive:
+			f.old = append(f.old, c)
+		default:
+			f.spare = append(f.spare, c)
+		}
+	}
+	f.enlist(u, d)
+	return f
+}
+
+// enlist decides how many idle containers and new ones fill the open places.
+func (f *fleet) enlist(u *unit, d Desired) {
+	// What ran last is warm and proven: it goes first.
+	slices.SortStableFunc(f.idle, func(a, b Container) int {
+		return cmp.Or(b.Finished.Compare(a.Finished), cmp.Compare(a.Number, b.Number))
+	})
+	open := max(u.Replicas-len(f.current), 0)
+	if u.OneShot && (len(f.current) > 0 || d.Returning || d.Completed[u.Name]) || d.Stopped[u.Name] {
+		open = 0
+	}
+	use := min(open, len(f.idle))
+	f.spare = append(f.spare, f.idle[use:]...)
+	f.idle = f.idle[:use]
+	f.missing = open - use
+	byNumber := func(a, b Container) int { return cmp.Compare(a.Number, b.Number) }
+	slices.SortStableFunc(f.current, byNumber)
+	slices.SortStableFunc(f.old, byNumber)
+}
+
+// number hands out the lowest free replica number.
+func (f *fleet) number() int {
+	n := 1
+	for f.taken[n] {
+		n++
+	}
+	f.taken[n] = true
+	return n
+}
+
+// matches reports whether c was made from what is desired now.
+func (u *unit) matches(c Container) bool {
+	return c.Spec == u.Hash && u.image.ID != "" && c.ImageID == u.image.ID
+}
+
+// completed reports whether c has ended as it should: a one-shot, or a service
+// that declares it is not to be restarted, that exited with code 0.
+func (u *unit) completed(c Container) bool {
+	return c.State == Exited && c.ExitCode == 0 && !c.Started.IsZero() && (u.OneShot || u.mayComplete())
+}
+
+// mayComplete is true for a service whose exit with code 0 is no fault: its
+// restart policy says so explicitly. Compose's default, no policy at all, says
+// nothing, and most services with it are meant to stay.
+func (u *unit) mayComplete() bool {
+	policy, _ := splitRestart(u.Config.Restart)
+	return policy == "no" || policy == "on-failure"
+}
+
+// settled reports whether c needs nothing to be in service.
+func (p *planner) settled(u *unit, c Container) bool {
+	if u.completed(c) {
+		return true
+	}
+	if u.OneShot || !p.joined(u, c) || c.Restart != declaredRestart(u.Config) {
+		return false
+	}
+	return p.desired.Settled || p.ready(u, c)
+}
+
+// ready is the gate's condition, judged from one snapshot.
+func (p *planner) ready(u *unit, c Container) bool {
+	if c.State != Running {
+		return false
+	}
+	stable := p.now.Sub(c.Started) >= u.stableFor()
+	return c.Health == Healthy || c.Health == HealthNone && stable
+}
+
+// joined reports whether c is known by its service's name in every network of
+// the service.
+func (p *planner) joined(u *unit, c Container) bool {
+	if u.Config.NetworkMode != "" {
+		return true
+	}
+	for key := range u.Config.Networks {
+		e, ok := c.Endpoints[p.project.Model.Networks[key].Name]
+		if !ok || !slices.Contains(e.Aliases, u.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// stableFor is how long readiness must last: what is declared, else nothing
+// where a health check speaks for the container and 5 s where none does.
+func (u *unit) stableFor() time.Duration {
+	if u.Settings.StableForSet || u.hasHealthcheck() {
+		return u.Settings.StableFor
+	}
+	return 5 * time.Second
+}
+
+func (u *unit) hasHealthcheck() bool {
+	if h := u.Config.HealthCheck; h != nil && (h.Disable || len(h.Test) > 0) {
+		return !h.Disable && h.Test[0] != "NONE"
+	}
+	return u.image.Healthcheck
+}
+
+func (p *planner) gate(u *unit) Gate {
+	g := Gate{Kind: GateReady, StableFor: u.stableFor(), Timeout: u.Settings.StartTimeout, MayComplete: u.mayComplete()}
+	if u.OneShot {
+		g.Kind, g.StableFor = GateCompleted, 0
+	}
+	return g
+}
+
+func (p *planner) gateText(u *unit) string {
+	within := " within " + brief(u.Settings.StartTimeout)
+	switch {
+	case u.OneShot:
+		return "exits with code 0" + within
+	case u.hasHealthcheck() && u.stableFor() > 0:
+		return fmt.Sprintf("healthcheck, stable for %s,%s", brief(u.stableFor()), within)
+	case u.hasHealthcheck():
+		return "healthcheck" + within
+	}
+	return "running for " + brief(u.stableFor()) + within
+}

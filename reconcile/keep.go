@@ -1,0 +1,121 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// keepPrefix is where the tags live that hold the images of good releases, as
+// keepPrefix + "STACK/SERVICE:rSEQ".
+const keepPrefix = "davit.local/keep/"
+
+// keepInterval is how often the keep tags are verified. `docker image prune -a`
+// and `docker system prune` take them away like any tag without a container.
+const keepInterval = 10 * time.Minute
+
+func keepTag(stack, service string, seq int64) string {
+	return fmt.Sprintf("%s%s/%s:r%d", keepPrefix, strings.ToLower(stack), strings.ToLower(service), seq)
+}
+
+// wanted are the keep tags that a stack's last good releases need, and the images
+// that they mean.
+func (l *Loop) wanted(history []Release) map[string]Image {
+	out := map[string]Image{}
+	for n, i := 0, 0; i < len(history) && n < l.KeepReleases; i++ {
+		r := history[i]
+		if !r.Good() {
+			continue
+		}
+		n++
+		for _, s := range r.Services {
+			if s.Image.ID != "" {
+				out[keepTag(r.Stack, s.Name, r.Seq)] = s.Image
+			}
+		}
+	}
+	return out
+}
+
+// keepImages tags the images of a release that has just succeeded and lets go of
+// those that no kept release needs. A failure is not the release's: the tags are
+// verified again later.
+func (l *Loop) keepImages(ctx context.Context, r Release) {
+	l.mu.Lock()
+	history := l.stacks[r.Stack].history
+	l.mu.Unlock()
+	if err := l.retag(ctx, r.Stack, l.wanted(history)); err != nil {
+		l.Logger.Warn("images of good releases not all kept", "stack", r.Stack, "error", err)
+	}
+}
+
+// retag brings the keep tags of one stack in line with wanted. It returns what
+// could not be done; one image does not stop another.
+func (l *Loop) retag(ctx context.Context, stack string, wanted map[string]Image) error {
+	tags, err := l.Keeper.KeepTags(ctx)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, tag := range sortedKeys(wanted) {
+		if tags[tag] != wanted[tag].ID {
+			problems = append(problems, l.hold(ctx, tag, wanted[tag]))
+		}
+	}
+	for _, tag := range sortedKeys(tags) {
+		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+strings.ToLower(stack)+"/") {
+			problems = append(problems, l.Keeper.Untag(ctx, tag))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// hold tags one image, fetching it again by digest if it is gone.
+func (l *Loop) hold(ctx context.Context, tag string, image Image) error {
+	_, err := l.Engine.LocalImage(ctx, image.ID)
+	if errors.Is(err, ErrImageMissing) && image.Digest != "" {
+		plan := Plan{Steps: []Step{{ID: 1, Kind: StepPull, Image: image, Reason: "kept for a rollback"}}}
+		err = l.Executor.Execute(ctx, Job{Plan: plan, Report: func(Event) {}}).Err
+	}
+	if err == nil {
+		err = l.Keeper.Tag(ctx, image.ID, tag)
+	}
+	if err != nil {
+		return fmt.Errorf("keep image %s as %s: %w", image.Pinned(), tag, err)
+	}
+	return nil
+}
+
+// verifyKeepTags finds keep tags that somebody has taken away, and says which
+// releases can no longer be restored.
+func (l *Loop) verifyKeepTags(ctx context.Context) {
+	l.mu.Lock()
+	histories := map[string][]Release{}
+	for name, s := range l.stacks {
+		if s.work == nil && s.loaded {
+			histories[name] = s.history
+		}
+	}
+	l.mu.Unlock()
+	for _, name := range sortedKeys(histories) {
+		err := l.retag(ctx, name, l.wanted(histories[name]))
+		if errors.Is(err, ErrImageMissing) && l.firstLoss(name, err.Error()) {
+			l.Emit(Event{At: l.Now(), Stack: name, Kind: EventNotRestorable, Severity: SeverityWarning,
+				Message: "an earlier release can no longer be restored exactly: " + err.Error()})
+		}
+	}
+}
+
+// firstLoss reports whether a loss has not been reported yet.
+func (l *Loop) firstLoss(stack, what string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stacks[stack]
+	if s.lost == what {
+		return false
+	}
+	s.lost = what
+	return true
+}

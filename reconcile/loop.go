@@ -1,0 +1,242 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Engine is what the loop reads of the container engine.
+type Engine interface {
+	Observe(ctx context.Context) (Observed, error)
+	// LocalImage looks an image up by tag, digest reference or ID; it returns
+	// ErrImageMissing when the engine does not have it.
+	LocalImage(ctx context.Context, ref string) (Image, error)
+}
+
+// Registry resolves references where they are published.
+type Registry interface {
+	Resolve(ctx context.Context, ref string) (Image, error)
+}
+
+// Keeper holds images with local tags so that a prune does not take what a
+// rollback needs.
+type Keeper interface {
+	Tag(ctx context.Context, id, ref string) error
+	Untag(ctx context.Context, ref string) error
+	// KeepTags returns every tag below "davit.local/keep/" and the ID it means.
+	KeepTags(ctx context.Context) (map[string]string, error)
+}
+
+// Options are the parts of a Loop. All but Now, KeepReleases and Parallel are
+// required.
+type Options struct {
+	Instance  string
+	Engine    Engine
+	Registry  Registry
+	Keeper    Keeper
+	Executor  Executor
+	History   History
+	Decisions Decisions
+	// Emit receives every event; it must return quickly.
+	Emit   func(Event)
+	Logger *slog.Logger
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// KeepReleases is how many good releases keep their images; 3 when 0.
+	KeepReleases int
+	// Parallel is how many stacks reconcile at once; 8 when 0.
+	Parallel int
+}
+
+// Loop drives every stack of one source towards what is declared. It is level
+// triggered: whatever wakes it, a pass observes everything once and decides for
+// each stack from what is so now.
+type Loop struct {
+	Options
+	wake chan struct{}
+	// slots bounds how many stacks are worked on at once; workers are they.
+	slots   chan struct{}
+	workers sync.WaitGroup
+
+	mu          sync.Mutex
+	declaration *Declaration
+	source      sourceState
+	stacks      map[string]*stack
+	observed    Observed
+	engineErr   error
+	// surveyed is true once every recorded stack is known.
+	surveyed bool
+	// keepAt is when the keep tags are due to be verified.
+	keepAt time.Time
+}
+
+// sourceState is how the last polls went.
+type sourceState struct {
+	at  time.Time
+	err error
+}
+
+const (
+	// resync is how long a pass may be overdue when every event is lost.
+	resync = 60 * time.Second
+	// quiet is the least time between two passes, so that a burst of events
+	// costs one.
+	quiet = 100 * time.Millisecond
+)
+
+// Why a piece of work is cut short. They are the causes of its context.
+var (
+	errSuperseded = errors.New("superseded by newer content")
+	errCancelled  = errors.New("cancelled by an operator")
+)
+
+// New returns a loop that does nothing until Run or Settle.
+func New(o Options) *Loop {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.KeepReleases == 0 {
+		o.KeepReleases = 3
+	}
+	if o.Parallel == 0 {
+		o.Parallel = 8
+	}
+	return &Loop{
+		Options: o,
+		wake:    make(chan struct{}, 1),
+		slots:   make(chan struct{}, o.Parallel),
+		stacks:  map[string]*stack{},
+	}
+}
+
+// Run reconciles until ctx ends, then waits for what is under way to reach a
+// safe point.
+func (l *Loop) Run(ctx context.Context) error {
+	defer l.workers.Wait()
+	for {
+		next := l.pass(ctx)
+		if err := sleep(ctx, quiet); err != nil {
+			return nil
+		}
+		timer := time.NewTimer(max(next-quiet, 0))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-l.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// Settle reconciles what is declared until nothing is under way and nothing more
+// can be done at once; it is Run for `davit apply --dir`. How every stack stands
+// then is for Status to say.
+func (l *Loop) Settle(ctx context.Context) error {
+	for {
+		l.pass(ctx)
+		worked := l.busy()
+		l.workers.Wait()
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if !worked {
+			return l.engineErr
+		}
+	}
+}
+
+func (l *Loop) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.stacks {
+		if s.work != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Declare tells the loop what the newest revision declares. Work on other
+// content of a stack is superseded at its next safe point.
+func (l *Loop) Declare(d Declaration) {
+	l.mu.Lock()
+	news := l.declaration == nil || l.declaration.Revision.Commit != d.Revision.Commit
+	l.declaration = &d
+	for _, p := range d.Projects {
+		s := l.stack(p.Name)
+		if s.declared == p.Hash {
+			continue
+		}
+		s.declared, s.backoff = p.Hash, backoff{}
+		if s.work != nil && s.work.declared != p.Hash {
+			s.work.cancel(errSuperseded)
+		}
+	}
+	l.mu.Unlock()
+	if news {
+		l.Emit(Event{At: l.Now(), Kind: EventNewRevision, Severity: SeverityInfo, Version: d.Revision.Version, Commit: d.Revision.Commit,
+			Message: "new revision " + d.Revision.Short() + ": " + d.Revision.Subject})
+	}
+	l.poke()
+}
+
+// SourceState tells the loop how the last poll went: the time of a successful
+// listing, or the error of a failed one. Nothing that runs is touched.
+func (l *Loop) SourceState(at time.Time, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.source.at = at
+	}
+	l.source.err = err
+}
+
+// Wake asks for a pass over a stack, or over all of them for "". It never blocks.
+// An operator's wake does not wait for a backoff to end.
+func (l *Loop) Wake(stack string, why Trigger) {
+	l.mu.Lock()
+	for name, s := range l.stacks {
+		if (stack == "" || stack == name) && why == TriggerCLI {
+			s.trigger, s.backoff = why, backoff{}
+		}
+	}
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *Loop) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stack returns the state of the stack called name. The caller holds l.mu.
+func (l *Loop) stack(name string) *stack {
+	s, ok := l.stacks[name]
+	if !ok {
+		s = &stack{name: name, trigger: TriggerStartup, logger: l.Logger.With("stack", name)}
+		if l.declaration != nil && !l.observed.At.IsZero() {
+			s.trigger = TriggerPoll
+		}
+		l.stacks[name] = s
+	}
+	return s
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,282 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"davit/compose"
+)
+
+// pass observes everything once, decides for every stack that is not being
+// worked on, and starts the work there is. It returns how long the loop may
+// sleep.
+func (l *Loop) pass(ctx context.Context) time.Duration {
+	observed, err := l.Engine.Observe(ctx)
+	if err == nil {
+		err = l.loadAll(ctx, observed)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ctx.Err() != nil {
+		return 0
+	}
+	l.noteEngine(err)
+	if err != nil {
+		return 2 * time.Second
+	}
+	l.observed = observed
+	now := l.Now()
+	next := now.Add(resync)
+	for _, name := range sortedKeys(l.stacks) {
+		if s := l.stacks[name]; s.work == nil {
+			if again := l.consider(ctx, s, now); !again.IsZero() && again.Before(next) {
+				next = again
+			}
+		}
+	}
+	if len(l.stacks) > 0 && !now.Before(l.keepAt) {
+		l.keepAt = now.Add(keepInterval)
+		l.workers.Go(func() { l.verifyKeepTags(ctx) })
+	}
+	return max(next.Sub(now), 0)
+}
+
+// loadAll makes sure that every stack that is declared, recorded or running is
+// known, and its record read.
+func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
+	var recorded []string
+	if !l.surveyed {
+		var err error
+		if recorded, err = l.History.Stacks(ctx); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.surveyed = true
+	for _, name := range recorded {
+		l.stack(name)
+	}
+	for _, c := range observed.Containers {
+		if c.Instance == l.Instance {
+			l.stack(c.Stack)
+		}
+	}
+	if l.declaration != nil {
+		for name := range l.declaration.Broken {
+			l.stack(name)
+		}
+	}
+	for _, s := range l.stacks {
+		if err := l.load(ctx, s); err != nil {
+			return fmt.Errorf("read the record of stack %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// noteEngine reports when the engine, or the store, goes away and comes back.
+func (l *Loop) noteEngine(err error) {
+	switch {
+	case err != nil && l.engineErr == nil:
+		l.Emit(Event{At: l.Now(), Kind: EventEngineLost, Severity: SeverityError, Message: err.Error()})
+	case err == nil && l.engineErr != nil:
+		l.Emit(Event{At: l.Now(), Kind: EventEngineRecovered, Severity: SeverityInfo, Message: "container engine answers again"})
+	}
+	l.engineErr = err
+}
+
+// situation gathers what is known of a stack. The caller holds l.mu.
+func (l *Loop) situation(s *stack, now time.Time) Situation {
+	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry}
+	if d := l.declaration; d != nil {
+		in.Known, in.Revision, in.Broken = true, d.Revision, d.Broken[s.name]
+		if i := slices.IndexFunc(d.Projects, func(p *compose.Project) bool { return p.Name == s.name }); i >= 0 {
+			in.Declared = d.Projects[i]
+		}
+	}
+	for _, c := range l.observed.Containers {
+		switch {
+		case c.Stack != s.name || c.OneOff:
+		case c.Instance == l.Instance:
+			in.Ours = true
+		case c.Instance == "":
+			in.Foreign = true
+		default:
+			in.Owner = c.Instance
+		}
+	}
+	return in
+}
+
+// consider decides for one stack and starts work on it if there is any. It
+// returns when the stack wants to be considered again; zero for "when something
+// happens". The caller holds l.mu.
+func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time {
+	in := l.situation(s, now)
+	v := Decide(in)
+	if err := l.settleDecisions(ctx, s, v, in); err != nil {
+		return l.trouble(s, err, now)
+	}
+	switch v.Act {
+	case ActNothing:
+		l.announce(s, v, now)
+		if until := s.controls.Suspension; until != nil {
+			return until.Until
+		}
+		return time.Time{}
+	case ActKeep:
+		return l.keep(ctx, s, in, v, now)
+	}
+	if now.Before(s.backoff.until) {
+		l.overdue(s, in, now)
+		return s.backoff.until
+	}
+	l.start(ctx, s, in, v, string(v.Kind.String()))
+	return time.Time{}
+}
+
+// keep plans against drift, from memory alone, and starts work only if there is
+// something to do.
+func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now time.Time) time.Time {
+	if now.Before(s.backoff.until) {
+		return s.backoff.until
+	}
+	p, err := l.currentProject(s, in, v)
+	if p == nil || err != nil {
+		l.announce(s, v, now)
+		return time.Time{}
+	}
+	plan, err := NewPlan(l.desire(p, recordedImages(*v.Current), s, v, in), l.observed, now)
+	if err != nil {
+		return l.trouble(s, err, now)
+	}
+	if plan.Empty() {
+		l.announce(s, v, now)
+		s.backoff = backoff{}
+		return plan.Next
+	}
+	if !housekeeping(plan) {
+		if until := l.guard(s, now); now.Before(until) {
+			s.show(v.Sync, "drifts again and again; next correction at "+until.UTC().Format(time.TimeOnly), now)
+			return until
+		}
+	}
+	l.start(ctx, s, in, v, "keep")
+	return time.Time{}
+}
+
+// guard delays corrections that come again and again: something, or somebody,
+// wants the opposite.
+func (l *Loop) guard(s *stack, now time.Time) time.Time {
+	s.fixes = slices.DeleteFunc(s.fixes, func(t time.Time) bool { return now.Sub(t) > 10*time.Minute })
+	n := len(s.fixes)
+	if n < 3 {
+		return time.Time{}
+	}
+	return s.fixes[n-1].Add(min(10*time.Second<<min(n-3, 10), lastRetry))
+}
+
+// currentProject is the project of the current release. A release that was
+// rebuilt from labels has none of its own: what Git declares stands in for it
+// where it is the same.
+func (l *Loop) currentProject(s *stack, in Situation, v Verdict) (*compose.Project, error) {
+	if len(v.Current.Project) > 0 {
+		return s.project(v.Current)
+	}
+	if in.Declared != nil && same(*v.Current, in.Declared) {
+		return in.Declared, nil
+	}
+	return nil, nil
+}
+
+// announce shows a state in which nothing is to be done, and says so once.
+func (l *Loop) announce(s *stack, v Verdict, now time.Time) {
+	if !s.show(v.Sync, v.Reason, now) {
+		return
+	}
+	kinds := map[Sync]EventKind{
+		SyncOrphaned: EventOrphaned, SyncUnadopted: EventUnadopted, SyncStalled: EventStalled, SyncWaiting: EventWaiting,
+	}
+	if kind, ok := kinds[v.Sync]; ok && v.Reason != "" {
+		l.event(s, kind, SeverityWarning, v.Reason)
+	}
+}
+
+// overdue turns a wait that has lasted too long into something to look at.
+func (l *Loop) overdue(s *stack, in Situation, now time.Time) {
+	if in.Declared == nil || s.view.overdue || s.view.sync != SyncWaiting || now.Sub(s.view.since) < in.Declared.Settings.ImageWait {
+		return
+	}
+	since := s.view.since
+	s.show(SyncStalled, s.view.reason, now)
+	s.view.overdue, s.view.since = true, since
+	l.event(s, EventWaitingTooLong, SeverityError,
+		fmt.Sprintf("waited %s: %s", brief(now.Sub(since).Round(time.Second)), s.view.reason))
+}
+
+// trouble records an error that is neither the content's fault nor a reason to
+// stop trying.
+func (l *Loop) trouble(s *stack, err error, now time.Time) time.Time {
+	var (
+		waiting *Waiting
+		stalled *Stalled
+	)
+	limit := lastRetry
+	switch {
+	case errors.As(err, &waiting):
+		limit = l.patience(s, now)
+		if s.view.overdue {
+			break
+		}
+		if s.view.sync != SyncWaiting {
+			l.event(s, EventWaiting, SeverityWarning, err.Error())
+		}
+		s.show(SyncWaiting, waiting.Reason, now)
+	case errors.As(err, &stalled):
+		if s.view.sync != SyncStalled {
+			l.event(s, EventStalled, SeverityError, withHint(err))
+		}
+		s.show(SyncStalled, err.Error(), now)
+	default:
+		if s.view.sync != SyncWaiting {
+			l.event(s, EventWaiting, SeverityWarning, withHint(err))
+		}
+		s.show(SyncWaiting, err.Error(), now)
+	}
+	s.view.err = withHint(err)
+	s.backoff.next(now, limit)
+	if waiting != nil && waiting.After > 0 {
+		s.backoff.until = now.Add(waiting.After)
+	}
+	return s.backoff.until
+}
+
+// patience is the longest pause between two looks for something that is merely
+// not there yet: short at first, since an image is often pushed minutes after
+// its tag.
+func (l *Loop) patience(s *stack, now time.Time) time.Duration {
+	if s.view.overdue || now.Sub(s.view.since) > 30*time.Minute {
+		return lastRetry
+	}
+	return 15 * time.Second
+}
+
+func withHint(err error) string {
+	if hint := Hint(err); hint != "" {
+		return err.Error() + " (" + hint + ")"
+	}
+	return err.Error()
+}
+
+// event emits an event about a stack.
+func (l *Loop) event(s *stack, kind EventKind, severity Severity, message string) {
+	e := Event{At: l.Now(), Stack: s.name, Kind: kind, Severity: severity, Message: message}
+	if l.declaration != nil {
+		e.Commit, e.Version = l.declaration.Revision.Commit, l.declaration.Revision.Version
+	}
+	l.Emit(e)
+}

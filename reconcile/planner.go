@@ -1,0 +1,261 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"davit/compose"
+)
+
+// NewPlan compares what is desired with what is observed and returns the steps
+// from one to the other. It is a pure function: no context, client, logger,
+// clock or randomness, and equal arguments give equal plans.
+//
+// The error is a Stalled: the project asks for something that cannot be done
+// safely, such as start-first on a volume with one writer.
+func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
+	p := &planner{
+		desired:  d,
+		project:  d.Project,
+		now:      now,
+		units:    map[string]*unit{},
+		owned:    o.ownedBy(d.Project.Name, d.Instance),
+		networks: networksOf(o, d.Project.Name),
+		plan: Plan{
+			Stack: d.Project.Name, From: d.From, To: d.To, Revision: d.Revision,
+			Project: d.Project,
+		},
+	}
+	if err := p.survey(); err != nil {
+		return Plan{}, err
+	}
+	p.foundation()
+	for _, name := range p.sequence {
+		p.service(p.units[name])
+	}
+	p.retireUndeclared()
+	p.tidy()
+	p.pruneNetworks()
+	return p.plan, nil
+}
+
+// planner is the work in progress on one plan.
+type planner struct {
+	desired  Desired
+	project  *compose.Project
+	now      time.Time
+	owned    []Container
+	networks []Network
+	// units are the declared services; sequence is the order in which they are
+	// planned, dependencies first.
+	units    map[string]*unit
+	sequence []string
+	// base are the steps that every create waits for: all pulls, networks and
+	// volumes, so that nothing has changed when one of them fails.
+	base []int
+	plan Plan
+}
+
+// unit is one declared service and how it stands.
+type unit struct {
+	compose.Service
+	image Image
+	rules Replacement
+	fleet fleet
+	// ready are the steps after which the service is ready; empty when it is
+	// ready now or needs no step.
+	ready []int
+	// started are the steps after which its containers run.
+	started []int
+	// last are the final steps of the service.
+	last []int
+}
+
+// survey looks at every service before the first step is written.
+func (p *planner) survey() error {
+	var order []string
+	for _, s := range p.project.Services {
+		image := p.desired.Images[s.Name]
+		rules, err := ReplacementOf(s, image, p.desired.Returning)
+		if err != nil {
+			return &Stalled{Reason: fmt.Sprintf("service %s", s.Name), Err: err}
+		}
+		u := &unit{Service: s, image: image, rules: rules}
+		u.fleet = muster(u, p.owned, p.desired)
+		p.units[s.Name] = u
+		p.plan.ProgressTimeout = max(p.plan.ProgressTimeout, s.Settings.ProgressTimeout)
+		order = append(order, s.Name)
+	}
+	p.sequence = p.sorted(order)
+	return nil
+}
+
+// sorted orders services so that each comes after what it waits for, and by tier
+// and name where that leaves a choice.
+func (p *planner) sorted(names []string) []string {
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(p.units[a].Tier, p.units[b].Tier), cmp.Compare(a, b))
+	})
+	var out []string
+	seen := map[string]bool{}
+	var visit func(string)
+	visit = func(name string) {
+		if seen[name] || p.units[name] == nil {
+			return
+		}
+		seen[name] = true
+		for _, d := range p.units[name].DependsOn {
+			visit(d.Service)
+		}
+		out = append(out, name)
+	}
+	for _, name := range names {
+		visit(name)
+	}
+	return out
+}
+
+// add appends a step and returns its ID.
+func (p *planner) add(s Step, after ...int) int {
+	s.ID = len(p.plan.Steps) + 1
+	slices.Sort(after)
+	s.After = slices.Compact(after)
+	p.plan.Steps = append(p.plan.Steps, s)
+	return s.ID
+}
+
+// note remarks on something that the plan leaves alone.
+func (p *planner) note(format string, args ...any) {
+	p.plan.Notes = append(p.plan.Notes, fmt.Sprintf(format, args...))
+}
+
+// again asks for a new plan at t.
+func (p *planner) again(t time.Time) {
+	if p.plan.Next.IsZero() || t.Before(p.plan.Next) {
+		p.plan.Next = t
+	}
+}
+
+// foundation fetches and makes what the containers to be created need.
+func (p *planner) foundation() {
+	pulled := map[string]bool{}
+	for _, name := range p.sequence {
+		u := p.units[name]
+		if u.fleet.missing == 0 || u.image.Local || pulled[u.image.Pinned()+u.image.Ref] {
+			continue
+		}
+		pulled[u.image.Pinned()+u.image.Ref] = true
+		p.base = append(p.base, p.add(Step{Kind: StepPull, Service: name, Image: u.image, Reason: p.pullReason(u)}))
+	}
+	for _, key := range p.missingNetworks() {
+		p.base = append(p.base, p.add(Step{Kind: StepNetwork, Resource: key, Reason: "declared, does not exist"}))
+	}
+	for _, key := range p.missingVolumes() {
+		p.base = append(p.base, p.add(Step{Kind: StepVolume, Resource: key, Reason: "declared, not yet mounted by any container"}))
+	}
+}
+
+func (p *planner) missingNetworks() []string {
+	var keys []string
+	for _, key := range sortedKeys(p.project.Model.Networks) {
+		n := p.project.Model.Networks[key]
+		exists := slices.ContainsFunc(p.networks, func(o Network) bool { return o.Name == n.Name })
+		if !bool(n.External) && !exists && p.creates(func(s compose.Service) bool { return has(s.Config.Networks, key) }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (p *planner) missingVolumes() []string {
+	mounted := map[string]bool{}
+	for _, c := range p.owned {
+		for _, name := range c.Volumes {
+			mounted[name] = true
+		}
+	}
+	var keys []string
+	for _, key := range sortedKeys(p.project.Model.Volumes) {
+		v := p.project.Model.Volumes[key]
+		if !bool(v.External) && !mounted[v.Name] && p.creates(func(s compose.Service) bool { return mountsVolume(s, key) }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// creates reports whether a service that fits has containers to create.
+func (p *planner) creates(fits func(compose.Service) bool) bool {
+	for _, name := range p.sequence {
+		if u := p.units[name]; u.fleet.missing > 0 && fits(u.Service) {
+			return true
+		}
+	}
+	return false
+}
+
+func mountsVolume(s compose.Service, key string) bool {
+	for _, v := range s.Config.Volumes {
+		if v.Type == "volume" && v.Source == key {
+			return true
+		}
+	}
+	return false
+}
+
+// barrier are the steps that must succeed before containers of u start: the
+// conditions of depends_on, and readiness of every lower tier.
+func (p *planner) barrier(u *unit) []int {
+	after := slices.Clone(p.base)
+	for _, d := range u.DependsOn {
+		dep := p.units[d.Service]
+		switch {
+		case dep == nil:
+		case d.Condition == compose.ConditionStarted:
+			after = append(after, dep.started...)
+		default:
+			after = append(after, p.readiness(dep)...)
+		}
+	}
+	for _, name := range p.sequence {
+		lower := p.units[name]
+		if lower.Tier < u.Tier && !p.dependsOn(lower, u.Name) {
+			after = append(after, p.readiness(lower)...)
+		}
+	}
+	return after
+}
+
+// readiness are the steps after which u is ready. A service that needs no step
+// but is not ready at this moment gets a gate on the container that it has.
+func (p *planner) readiness(u *unit) []int {
+	if len(u.ready) > 0 || u.OneShot {
+		return u.ready
+	}
+	for _, c := range u.fleet.current {
+		if c.Health == HealthStarting || c.Health == Unhealthy {
+			u.ready = append(u.ready, p.add(Step{
+				Kind: StepGate, Service: u.Name, Replica: replicaOf(c), Gate: p.gate(u),
+				Reason: "others wait for it: " + p.gateText(u),
+			}, p.base...))
+		}
+	}
+	return u.ready
+}
+
+// dependsOn reports whether u depends on the service called name, directly or
+// through others.
+func (p *planner) dependsOn(u *unit, name string) bool {
+	for _, d := range u.DependsOn {
+		if dep := p.units[d.Service]; d.Service == name || dep != nil && p.dependsOn(dep, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func replicaOf(c Container) Replica {
+	return Replica{Service: c.Service, Number: c.Number, ID: c.ID}
+}

@@ -1,0 +1,308 @@
+package reconcile_test
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"davit/compose"
+	"davit/reconcile"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden plans")
+
+// now is the moment at which every golden plan is made.
+var now = time.Date(2026, 11, 21, 18, 0, 0, 0, time.UTC)
+
+// TestGoldenPlans plans every case in testdata/plans and compares the printed
+// plan. A case is a txtar archive: compose.yaml, and, where they matter, images,
+// containers, networks, previous and desired, in the line formats of the parsers
+// below.
+func TestGoldenPlans(t *testing.T) {
+	files, err := filepath.Glob("../testdata/plans/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden plans found: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := parseCase(t, archive)
+			got := c.print()
+			if *update {
+				setFile(archive, "plan", got)
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if want := section(archive, "plan"); got != want {
+				t.Errorf("plan differs; run with -update to accept\n got:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+// planCase is one golden case.
+type planCase struct {
+	desired  reconcile.Desired
+	observed reconcile.Observed
+}
+
+func (c planCase) print() string {
+	p, err := reconcile.NewPlan(c.desired, c.observed, now)
+	if err != nil {
+		text := "error: " + err.Error()
+		if hint := reconcile.Hint(err); hint != "" {
+			text += "\nhint: " + hint
+		}
+		return text + "\n"
+	}
+	text := p.String() + "\n"
+	if !p.Next.IsZero() {
+		text += "again in " + p.Next.Sub(now).String() + "\n"
+	}
+	return text
+}
+
+func parseCase(t *testing.T, a *txtar.Archive) planCase {
+	t.Helper()
+	project := loadProject(t, section(a, "compose.yaml"))
+	c := planCase{desired: reconcile.Desired{
+		Project: project, Instance: "here", Revision: "main@sha1:9d10e44",
+		Images: map[string]reconcile.Image{}, Failed: map[string]bool{}, Completed: map[string]bool{}, Stopped: map[string]bool{},
+	}, observed: reconcile.Observed{At: now}}
+	for _, s := range project.Services {
+		c.desired.Images[s.Name] = imageFact(s.Config.Image, nil)
+	}
+	for _, words := range lines(section(a, "images")) {
+		c.desired.Images[words[0]] = imageFact(words[1], words[2:])
+	}
+	for _, words := range lines(section(a, "previous")) {
+		c.previous(t, words)
+	}
+	for _, words := range lines(section(a, "containers")) {
+		c.observed.Containers = append(c.observed.Containers, c.container(t, words))
+	}
+	for _, words := range lines(section(a, "networks")) {
+		name := project.Name + "_" + words[0]
+		c.observed.Networks = append(c.observed.Networks,
+			reconcile.Network{ID: "net-" + words[0], Name: name, Stack: project.Name, Key: words[0], Instance: "here"})
+	}
+	for _, words := range lines(section(a, "desired")) {
+		c.flag(t, words)
+	}
+	return c
+}
+
+// flag understands: settled, returning, completed SERVICE, failed ID [kept],
+// version FROM TO.
+func (c *planCase) flag(t *testing.T, words []string) {
+	switch words[0] {
+	case "settled":
+		c.desired.Settled = true
+	case "returning":
+		c.desired.Returning = true
+	case "completed":
+		c.desired.Completed[words[1]] = true
+	case "stopped":
+		c.desired.Stopped[words[1]] = true
+	case "failed":
+		c.desired.Failed[words[1]] = len(words) > 2
+	case "version":
+		c.desired.From, c.desired.To = words[1], words[2]
+	default:
+		t.Fatalf("unknown flag %q", words)
+	}
+}
+
+// previous understands: SERVICE IMAGE [changed].
+func (c *planCase) previous(t *testing.T, words []string) {
+	if c.desired.Previous == nil {
+		c.desired.Previous = &reconcile.Release{Seq: 1, Outcome: reconcile.Succeeded}
+	}
+	rec := reconcile.ServiceRecord{Name: words[0], Image: imageFact(words[1], nil)}
+	if s, ok := c.desired.Project.Service(words[0]); ok && len(words) == 2 {
+		rec.Spec = s.Hash
+	}
+	c.desired.Previous.Services = append(c.desired.Previous.Services, rec)
+}
+
+// imageFact is an image whose ID is a function of its reference. Words: local,
+// healthcheck, volume=PATH, digest=SHA, unknown (no ID yet), content=X (another
+// content behind the same reference).
+func imageFact(ref string, words []string) reconcile.Image {
+	i := reconcile.Image{Ref: ref, ID: "id:" + ref}
+	if len(words) == 0 {
+		i.Local = true
+	}
+	for _, w := range words {
+		key, value, _ := strings.Cut(w, "=")
+		switch key {
+		case "local":
+			i.Local = true
+		case "healthcheck":
+			i.Healthcheck = true
+		case "volume":
+			i.Volumes = append(i.Volumes, value)
+		case "digest":
+			i.Digest = "sha256:" + value
+		case "unknown":
+			i.ID = ""
+		case "content":
+			i.ID += "+" + value
+		}
+	}
+	return i
+}
+
+// container understands: SERVICE/NUMBER STATE IMAGE and then, in any order: old
+// (made from another spec), alias, restart=POLICY, health=WORD, started=AGO,
+// finished=AGO, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
+// network=KEY.
+func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
+	service, number, _ := strings.Cut(words[0], "/")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project := c.desired.Project
+	out := reconcile.Container{
+		ID: words[0], Name: fmt.Sprintf("%s-%s-%d", project.Name, service, n), Stack: project.Name, Service: service, Number: n,
+		Instance: "here", Release: 1, State: state(t, words[1]), ImageID: "id:" + words[2], ImageRef: words[2], Restart: "no",
+		Created: now.Add(-time.Hour), Started: now.Add(-time.Hour), Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{},
+	}
+	if s, ok := project.Service(service); ok {
+		out.Spec = s.Hash
+		for key := range s.Config.Networks {
+			out.Endpoints[project.Name+"_"+key] = reconcile.Endpoint{}
+		}
+	}
+	if out.State == reconcile.Exited {
+		out.Finished = now.Add(-10 * time.Minute)
+	}
+	for _, w := range words[3:] {
+		c.trait(t, &out, w)
+	}
+	return out
+}
+
+func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
+	key, value, _ := strings.Cut(word, "=")
+	ago := func() time.Time {
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now.Add(-d)
+	}
+	number := func() int {
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	switch key {
+	case "old":
+		out.Spec = "v1:other" + value
+	case "alias":
+		for name := range out.Endpoints {
+			out.Endpoints[name] = reconcile.Endpoint{Aliases: []string{out.Service}}
+		}
+	case "restart":
+		out.Restart = value
+	case "health":
+		out.Health = map[string]reconcile.Health{"starting": reconcile.HealthStarting, "healthy": reconcile.Healthy, "unhealthy": reconcile.Unhealthy}[value]
+	case "started":
+		out.Started = ago()
+	case "finished":
+		out.Finished = ago()
+	case "code":
+		out.ExitCode = number()
+	case "release":
+		out.Release = int64(number())
+	case "name":
+		out.Name = value
+	case "instance":
+		out.Instance = value
+	case "volume":
+		path, name, _ := strings.Cut(value, ":")
+		out.Volumes[path] = name
+	case "network":
+		out.Endpoints[out.Stack+"_"+value] = reconcile.Endpoint{}
+	default:
+		t.Fatalf("unknown trait %q", word)
+	}
+}
+
+func state(t *testing.T, word string) reconcile.ContainerState {
+	for s := reconcile.Created; s <= reconcile.Dead; s++ {
+		if s.String() == word {
+			return s
+		}
+	}
+	t.Fatalf("unknown state %q", word)
+	return 0
+}
+
+// loadProject loads a compose file the way that the agent does.
+func loadProject(t testing.TB, text string) *compose.Project {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "shop")
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "compose.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stacks, err := compose.Discover(root, ".", "shop")
+	if err != nil || len(stacks) != 1 {
+		t.Fatalf("discover: %v, %d stacks", err, len(stacks))
+	}
+	p, err := compose.Load(t.Context(), stacks[0], compose.LoadOptions{Root: root, DataDir: "/data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func lines(text string) [][]string {
+	var out [][]string
+	scan := bufio.NewScanner(strings.NewReader(text))
+	for scan.Scan() {
+		if words := strings.Fields(scan.Text()); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+			out = append(out, words)
+		}
+	}
+	return out
+}
+
+func section(a *txtar.Archive, name string) string {
+	for _, f := range a.Files {
+		if f.Name == name {
+			return string(f.Data)
+		}
+	}
+	return ""
+}
+
+func setFile(a *txtar.Archive, name, text string) {
+	for i := range a.Files {
+		if a.Files[i].Name == name {
+			a.Files[i].Data = []byte(text)
+			return
+		}
+	}
+	a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(text)})
+}

@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// change says what is new about a service compared with the release before, or
+// "" when nothing is.
+func (p *planner) change(u *unit) string {
+	if p.desired.Previous == nil {
+		return ""
+	}
+	before, ok := p.desired.Previous.Service(u.Name)
+	if !ok {
+		return ""
+	}
+	var parts []string
+	if !before.Image.Same(u.image) {
+		parts = append(parts, imageChange(before.Image, u.image))
+	}
+	if before.Spec != u.Hash {
+		parts = append(parts, "configuration changed")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func imageChange(before, after Image) string {
+	switch {
+	case before.Ref == after.Ref:
+		return "image changed behind " + after.Short()
+	case repository(before.Ref) == repository(after.Ref):
+		return fmt.Sprintf("image tag %s -> %s", tagOf(before.Ref), tagOf(after.Ref))
+	}
+	return fmt.Sprintf("image %s -> %s", before.Ref, after.Ref)
+}
+
+// tagOf is the part of a reference behind its name.
+func tagOf(ref string) string {
+	rest := strings.TrimPrefix(ref, repository(ref))
+	if rest == "" {
+		return "latest"
+	}
+	if strings.HasPrefix(rest, "@") {
+		return shortDigest(rest[1:])
+	}
+	tag, _, _ := strings.Cut(rest[1:], "@")
+	return tag
+}
+
+func (p *planner) pullReason(u *unit) string {
+	if change := p.change(u); strings.HasPrefix(change, "image") {
+		reason, _, _ := strings.Cut(change, ", ")
+		return reason
+	}
+	return "not on this host"
+}
+
+func (p *planner) createReason(u *unit, s slot) string {
+	why := p.change(u)
+	switch {
+	case why != "":
+	case p.desired.Previous == nil:
+		why = "not running yet"
+	case len(u.fleet.old) > 0:
+		why = "runs something else"
+	case p.desired.Settled:
+		why = "replica missing"
+	default:
+		why = fmt.Sprintf("replica %d of %d", s.replica.Number, u.Replicas)
+	}
+	if len(u.fleet.old) > 0 {
+		why += "; " + u.rules.String()
+	}
+	return why
+}
+
+func (p *planner) startReason(u *unit, s slot) string {
+	switch {
+	case s.from != nil && s.from.State == Exited && !p.desired.Settled:
+		return "standby returns"
+	case s.from != nil && s.from.State == Exited:
+		return fmt.Sprintf("exited with code %d", s.from.ExitCode)
+	case s.from != nil:
+		return "created before, never started"
+	case s.heir != nil:
+		return "takes over from " + replicaOf(*s.heir).String()
+	case u.OneShot:
+		return "runs once per release"
+	}
+	return fmt.Sprintf("replica of %d", u.Replicas)
+}
+
+// brief prints a duration the way that people write it: 2m, not 2m0s.
+func brief(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

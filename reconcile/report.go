@@ -1,0 +1,189 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+
+	"davit/compose"
+)
+
+// Status describes every stack, sorted by name.
+func (l *Loop) Status(ctx context.Context) ([]StackStatus, error) {
+	observed, err := l.Engine.Observe(ctx)
+	if err == nil {
+		err = l.loadAll(ctx, observed)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.observed = observed
+	}
+	out := []StackStatus{}
+	for _, name := range sortedKeys(l.stacks) {
+		out = append(out, l.status(l.stacks[name], err))
+	}
+	return out, nil
+}
+
+// status describes one stack. The caller holds l.mu.
+func (l *Loop) status(s *stack, engineErr error) StackStatus {
+	now := l.Now()
+	in := l.situation(s, now)
+	v := Decide(in)
+	st := StackStatus{
+		Name: s.name, Sync: s.view.sync, WaitingFor: s.view.reason, Since: s.view.since,
+		LastError: s.view.err, Health: ConditionUnknown, Services: []ServiceStatus{},
+	}
+	if st.Sync == "" {
+		st.Sync, st.WaitingFor, st.Since = v.Sync, v.Reason, now
+	}
+	if s.work != nil && !s.work.quiet {
+		st.Sync = SyncProgressing
+	}
+	st.Version, st.Revision = running(s.history)
+	if st.Sync == SyncSynced && in.Known {
+		st.Revision, st.WaitingFor = in.Revision.String(), ""
+	}
+	if !l.source.at.IsZero() {
+		at := l.source.at
+		st.LastFetch = &at
+	}
+	switch {
+	case l.source.err != nil:
+		st.LastError = withHint(l.source.err)
+	case engineErr != nil:
+		st.LastError = withHint(engineErr)
+	}
+	if engineErr == nil {
+		l.inspect(&st, s, in, v)
+	}
+	return st
+}
+
+// running is the version and revision of what runs, the newest name for it first.
+func running(history []Release) (version, revision string) {
+	for _, r := range history {
+		if r.Good() || r.Kind == KindNoop && r.Outcome == Succeeded {
+			return r.Version, r.Revision
+		}
+	}
+	return "", ""
+}
+
+// inspect fills in the services and the stack's health.
+func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
+	p, images := in.Declared, map[string]Image{}
+	if v.Current != nil {
+		images = recordedImages(*v.Current)
+		if project, err := l.currentProject(s, in, v); err == nil && project != nil {
+			p = project
+		}
+	}
+	if p == nil {
+		return
+	}
+	missing, ready := 0, 0
+	for _, service := range p.Services {
+		row := serviceStatus(service, images[service.Name], l.observed.ownedBy(s.name, l.Instance))
+		missing += max(row.Desired-row.Ready, 0)
+		ready += row.Ready
+		st.Services = append(st.Services, row)
+	}
+	switch {
+	case missing == 0:
+		st.Health = ConditionHealthy
+	case st.Sync == SyncProgressing:
+		st.Health = ConditionProgressing
+	case ready > 0:
+		st.Health = ConditionDegraded
+	default:
+		st.Health = ConditionUnhealthy
+	}
+}
+
+// serviceStatus counts a service's replicas. A one-shot that has run is ready.
+func serviceStatus(s compose.Service, image Image, owned []Container) ServiceStatus {
+	u := &unit{Service: s, image: image}
+	row := ServiceStatus{Name: s.Name, Desired: s.Replicas, Image: s.Config.Image, Containers: []string{}}
+	if s.OneShot {
+		row.Desired = 0
+	}
+	for _, c := range owned {
+		if c.Service != s.Name || !c.Running() && c.State != Restarting {
+			if c.Service == s.Name && u.completed(c) && !s.OneShot && u.matches(c) {
+				row.Ready++
+			}
+			continue
+		}
+		row.Containers = append(row.Containers, c.ID)
+		if c.State == Running && (c.Health == Healthy || c.Health == HealthNone) {
+			row.Ready++
+		}
+	}
+	row.Ready = min(row.Ready, max(row.Desired, 0))
+	return row
+}
+
+// Plan returns what a pass would do now, for one stack or, for "", all of them.
+// It changes nothing and records nothing.
+func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
+	observed, err := l.Engine.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.loadAll(ctx, observed); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.observed = observed
+	names := sortedKeys(l.stacks)
+	if stack != "" {
+		if _, ok := l.stacks[stack]; !ok {
+			l.mu.Unlock()
+			return nil, WithHint(fmt.Errorf("%w: %q", ErrNoSuchStack, stack), "see `davit status`")
+		}
+		names = []string{stack}
+	}
+	var attempts []*attempt
+	for _, name := range names {
+		s := l.stacks[name]
+		in := l.situation(s, l.Now())
+		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in)})
+	}
+	l.mu.Unlock()
+	var plans []Plan
+	for _, a := range attempts {
+		p, err := a.preview(ctx, observed)
+		if err != nil {
+			return nil, fmt.Errorf("plan stack %s: %w", a.stack.name, err)
+		}
+		plans = append(plans, p)
+	}
+	return plans, nil
+}
+
+// preview is the plan that the attempt would carry out.
+func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) {
+	none := Plan{Stack: a.stack.name, Notes: []string{string(a.verdict.Sync)}}
+	if a.verdict.Reason != "" {
+		none.Notes[0] += ": " + a.verdict.Reason
+	}
+	if a.verdict.Act == ActNothing {
+		return none, nil
+	}
+	if err := a.choose(); err != nil || a.project == nil {
+		return none, err
+	}
+	pins, err := a.pins()
+	if err != nil {
+		return Plan{}, err
+	}
+	if a.images, err = a.resolver(pins).resolve(ctx, a.project); err != nil {
+		return Plan{}, err
+	}
+	p, err := NewPlan(a.desired(), observed, a.loop.Now())
+	if a.verdict.Sync != SyncSynced && a.verdict.Act == ActKeep {
+		p.Notes = append(none.Notes, p.Notes...)
+	}
+	return p, err
+}

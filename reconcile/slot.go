@@ -1,0 +1,236 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+)
+
+// slot is one replica's way into service. Its flags say which steps are left,
+// so that a rollout that was cut off anywhere goes on where it was.
+type slot struct {
+	replica Replica
+	// from is the container that exists already; nil for one to be created.
+	from *Container
+	// heir is the container that it replaces; nil for an additional replica.
+	heir *Container
+
+	create, start, join, policy bool
+}
+
+// slots are the replicas of u that are not in service yet: first those that run
+// already, then those that can be started, then those to be created.
+func (p *planner) slots(u *unit) []slot {
+	var out []slot
+	for _, c := range u.fleet.current {
+		if !p.settled(u, c) {
+			out = append(out, slot{replica: replicaOf(c), from: &c})
+		}
+	}
+	for _, c := range u.fleet.idle {
+		out = append(out, slot{replica: replicaOf(c), from: &c, start: true})
+	}
+	for range u.fleet.missing {
+		out = append(out, slot{
+			replica: Replica{Service: u.Name, Number: u.fleet.number()},
+			create:  true, start: true,
+		})
+	}
+	beside := len(u.fleet.old)+len(u.fleet.current) > 0
+	for i := range out {
+		s := &out[i]
+		if i < len(u.fleet.old) {
+			s.heir = &u.fleet.old[i]
+		}
+		// A new container is not to be found by its service's name before it is
+		// ready, as long as another one answers to that name.
+		s.join = !u.OneShot && (s.from == nil && beside && u.rules.StartFirst || s.from != nil && !p.joined(u, *s.from))
+		s.policy = !u.OneShot && declaredRestart(u.Config) != s.bornWith()
+	}
+	return out
+}
+
+// bornWith is the restart policy that the slot's container has before StepPolicy.
+func (s slot) bornWith() string {
+	if s.from != nil {
+		return s.from.Restart
+	}
+	return "no"
+}
+
+// service plans everything for one declared service.
+func (p *planner) service(u *unit) {
+	slots := p.slots(u)
+	old := u.fleet.old
+	barrier := []int(nil)
+	if slices.ContainsFunc(slots, func(s slot) bool { return s.start }) {
+		barrier = p.barrier(u)
+	}
+	var previous []int
+	size := max(u.rules.Surge+u.rules.Unavailable, 1)
+	if len(old) == 0 {
+		size = max(len(slots), 1) // nothing to protect: all at once
+	}
+	for len(slots) > 0 {
+		n := min(size, len(slots))
+		b := batch{slots: slots[:n], barrier: barrier, previous: previous}
+		slots = slots[n:]
+		b.before = min(u.rules.Unavailable, len(old))
+		if u.rules.StartFirst && p.short(u) {
+			// Fewer run than declared already: none can be spared.
+			b.before = 0
+		}
+		b.after = min(max(n-b.before, 0), len(old)-b.before)
+		if len(slots) == 0 {
+			b.after = len(old) - b.before
+		}
+		b.old = old[:b.before+b.after]
+		old = old[b.before+b.after:]
+		previous = p.batch(u, b, len(slots) > 0)
+	}
+	for _, c := range old {
+		previous = append(previous, p.retire(u, c, u.ready...))
+	}
+	u.last = append(u.last, previous...)
+	p.surplus(u)
+	p.rename(u)
+	p.monitor(u)
+}
+
+// short reports whether fewer replicas run than declared.
+func (p *planner) short(u *unit) bool {
+	return len(u.fleet.current)+len(u.fleet.old) < u.Replicas
+}
+
+// batch is what is replaced together: some old replicas stop before the new ones
+// start, the others after the new ones are in service.
+type batch struct {
+	slots         []slot
+	old           []Container
+	before, after int
+	barrier       []int
+	previous      []int
+}
+
+// batch plans one batch and returns the steps that end it.
+func (p *planner) batch(u *unit, b batch, more bool) []int {
+	made := make([]int, len(b.slots))
+	var creates []int
+	for i, s := range b.slots {
+		if s.create {
+			made[i] = p.create(u, s, slices.Concat(p.base, b.previous)...)
+			creates = append(creates, made[i])
+		}
+	}
+	stops := slices.Concat(b.barrier, b.previous, creates)
+	var gone []int
+	for _, c := range b.old[:b.before] {
+		gone = append(gone, p.retire(u, c, stops...))
+	}
+	var ends []int
+	for i, s := range b.slots {
+		after := slices.Concat(b.barrier, b.previous, gone)
+		if made[i] > 0 {
+			after = append(after, made[i])
+		}
+		ends = append(ends, p.serve(u, s, after))
+	}
+	for _, c := range b.old[b.before:] {
+		gone = append(gone, p.retire(u, c, slices.Concat(ends, gone)...))
+	}
+	ends = append(ends, gone...)
+	if more && u.rules.Delay > 0 {
+		return []int{p.add(Step{Kind: StepDelay, Service: u.Name, Wait: u.rules.Delay,
+			Reason: brief(u.rules.Delay) + " between batches"}, ends...)}
+	}
+	return ends
+}
+
+// create plans a new container for s.
+func (p *planner) create(u *unit, s slot, after ...int) int {
+	name, final := p.names(u, s.replica)
+	return p.add(Step{
+		Kind: StepCreate, Service: u.Name, Replica: s.replica, Image: u.image, Reason: p.createReason(u, s),
+		Create: Create{Name: name, Final: final, Alias: !s.join, Ports: true, Carry: p.carry(u, s)},
+	}, after...)
+}
+
+// serve plans what leads s from created to in service and returns the last step.
+func (p *planner) serve(u *unit, s slot, after []int) int {
+	last := 0
+	if s.start {
+		last = p.add(Step{Kind: StepStart, Service: u.Name, Replica: s.replica, Reason: p.startReason(u, s)}, after...)
+		u.started = append(u.started, last)
+		after = []int{last}
+	}
+	last = p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u), Reason: p.gateText(u)}, after...)
+	if s.join {
+		last = p.add(Step{Kind: StepJoin, Service: u.Name, Replica: s.replica, Reason: "ready: takes the name " + u.Name}, last)
+	}
+	u.ready = append(u.ready, last)
+	if s.policy {
+		policy := declaredRestart(u.Config)
+		last = p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, last)
+	}
+	return last
+}
+
+// retire plans a lasting stop and returns its last step. The restart policy goes
+// first: an engine that restarts brings a stopped container with policy `always`
+// back to life, beside its successor and on the same volumes.
+func (p *planner) retire(u *unit, c Container, after ...int) int {
+	reason := "replaced; standby for " + brief(u.Settings.StandbyFor)
+	if _, failed := p.desired.Failed[c.ID]; failed {
+		reason = "failed; kept for inspection"
+	} else if u.Settings.StandbyFor == 0 {
+		reason = "replaced"
+	}
+	return p.stop(c, reason, after...)
+}
+
+func (p *planner) stop(c Container, reason string, after ...int) int {
+	if c.Restart != "no" {
+		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no",
+			Reason: "restart no, before a stop that is meant to last"}, after...)}
+	}
+	return p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+}
+
+// surplus takes replicas above the declared number away, the highest numbers
+// first.
+func (p *planner) surplus(u *unit) {
+	if u.OneShot {
+		return
+	}
+	for i := len(u.fleet.current) - 1; i >= u.Replicas; i-- {
+		c := u.fleet.current[i]
+		why := fmt.Sprintf("scaled %d -> %d", len(u.fleet.current), u.Replicas)
+		last := p.stop(c, why, u.ready...)
+		u.last = append(u.last, p.add(Step{Kind: StepRemove, Service: u.Name, Replica: replicaOf(c), Reason: why}, last))
+	}
+}
+
+// monitor watches what a release has put into service before the release counts
+// as good. What serves already is not delayed by it.
+func (p *planner) monitor(u *unit) {
+	if p.desired.Settled || u.OneShot || u.rules.Monitor == 0 {
+		return
+	}
+	watched := map[Replica]bool{}
+	for _, id := range u.ready {
+		r := p.plan.Steps[id-1].Replica
+		if !watched[r] {
+			watched[r] = true
+			p.add(Step{Kind: StepMonitor, Service: u.Name, Replica: r, Reason: "watched for " + brief(u.rules.Monitor),
+				Gate: Gate{Kind: GateMonitor, StableFor: u.rules.Monitor, MayComplete: u.mayComplete()}}, id)
+		}
+	}
+	// A release that was cut off in this window is watched to its end.
+	for _, c := range u.fleet.current {
+		left := u.rules.Monitor - p.now.Sub(c.Started)
+		young := p.desired.Previous == nil || c.Release > p.desired.Previous.Seq
+		if young && left > 0 && p.settled(u, c) && !u.completed(c) {
+			p.add(Step{Kind: StepMonitor, Service: u.Name, Replica: replicaOf(c), Reason: "watched for another " + brief(left),
+				Gate: Gate{Kind: GateMonitor, StableFor: left, MayComplete: u.mayComplete()}})
+		}
+	}
+}

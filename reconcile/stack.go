@@ -1,0 +1,121 @@
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"davit/compose"
+)
+
+// stack is what the loop remembers of one stack between passes. All of it can be
+// lost: it is read again from the store, the source and the engine.
+type stack struct {
+	name   string
+	logger *slog.Logger
+
+	// history and controls mirror the store, which nobody else writes.
+	history  []Release
+	controls Controls
+	loaded   bool
+	// restored caches the parsed project of a release.
+	restored    *compose.Project
+	restoredSeq int64
+
+	// declared is the hash that Git declares, "" when it declares nothing.
+	declared string
+	// retry is content that an operator wants tried again.
+	retry string
+	// trigger is what the next release will name as its cause.
+	trigger Trigger
+	// work is what is under way, nil when nothing is.
+	work    *work
+	backoff backoff
+	view    view
+	// fixes are the times of recent corrections of drift, for the loop guard.
+	fixes []time.Time
+	// lost is the last report about images that are gone.
+	lost string
+}
+
+// work is one piece of work on a stack. Two never overlap.
+type work struct {
+	declared string // what Git declared when it began
+	cancel   context.CancelCauseFunc
+	// quiet work, such as removing an old standby, does not make a stack
+	// progressing.
+	quiet bool
+	what  string
+}
+
+// view is what status shows.
+type view struct {
+	sync    Sync
+	reason  string
+	since   time.Time
+	err     string
+	overdue bool
+}
+
+// show records how the stack stands and reports whether that is news.
+func (s *stack) show(sync Sync, reason string, now time.Time) bool {
+	if s.view.sync == sync && s.view.reason == reason {
+		return false
+	}
+	if s.view.sync != sync {
+		s.view.since, s.view.overdue = now, false
+	}
+	s.view.sync, s.view.reason = sync, reason
+	return true
+}
+
+// load reads the stack's record once; afterwards the loop keeps the mirror.
+func (l *Loop) load(ctx context.Context, s *stack) error {
+	if s.loaded {
+		return nil
+	}
+	history, err := l.History.Releases(ctx, s.name, 0)
+	if err != nil {
+		return err
+	}
+	controls, err := l.Decisions.Controls(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	s.history, s.controls, s.loaded = history, controls, true
+	return nil
+}
+
+// project is the project that a release ran, as it was rendered then.
+func (s *stack) project(r *Release) (*compose.Project, error) {
+	if s.restored != nil && s.restoredSeq == r.Seq {
+		return s.restored, nil
+	}
+	p, err := compose.Unmarshal(r.Project)
+	if err != nil {
+		return nil, err
+	}
+	s.restored, s.restoredSeq = p, r.Seq
+	return p, nil
+}
+
+// backoff spaces out attempts that keep failing: exponentially, with full
+// jitter, so that a fleet does not knock on one door together.
+type backoff struct {
+	failures int
+	until    time.Time
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+// next counts a failure and sets the earliest time of the next attempt, at most
+// limit away.
+func (b *backoff) next(now time.Time, limit time.Duration) {
+	ceiling := min(firstRetry<<min(b.failures, 20), limit)
+	b.failures++
+	b.until = now.Add(ceiling/2 + rand.N(ceiling/2+1))
+}

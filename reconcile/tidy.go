@@ -1,0 +1,135 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+)
+
+// DefaultStandby is how long the containers of a service that is no longer
+// declared are kept, stopped.
+const DefaultStandby = 30 * time.Minute
+
+// retireUndeclared stops services that the project no longer names. It comes
+// after everything else, so that nobody loses a neighbour before the new order
+// stands.
+func (p *planner) retireUndeclared() {
+	var after []int
+	for _, name := range p.sequence {
+		after = append(after, p.units[name].ready...)
+		after = append(after, p.units[name].last...)
+	}
+	for _, c := range p.owned {
+		if p.units[c.Service] != nil || !c.Running() && c.State != Restarting {
+			continue
+		}
+		if !p.project.Settings.Prune {
+			p.note("%s is no longer declared; left running because prune is false", replicaOf(c))
+			continue
+		}
+		p.stop(c, "no longer declared; standby for "+brief(DefaultStandby), after...)
+	}
+}
+
+// tidy removes stopped containers that serve nobody, after the rollout that may
+// still need them.
+func (p *planner) tidy() {
+	services := map[string][]Container{}
+	for _, c := range p.owned {
+		switch u := p.units[c.Service]; {
+		case u != nil && !slices.ContainsFunc(u.fleet.spare, func(s Container) bool { return s.ID == c.ID }):
+		case c.Running() || c.State == Restarting || c.State == Removing:
+		default:
+			services[c.Service] = append(services[c.Service], c)
+		}
+	}
+	for _, name := range sortedKeys(services) {
+		keep, after := DefaultStandby, []int(nil)
+		if u := p.units[name]; u != nil {
+			keep, after = u.Settings.StandbyFor, slices.Concat(u.ready, u.last)
+		} else if !p.project.Settings.Prune {
+			continue
+		}
+		p.sweep(services[name], keep, after)
+	}
+}
+
+// sweep removes all of a service's spare containers but the standby and what is
+// kept for inspection.
+func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
+	standby := p.standby(spare)
+	for _, c := range spare {
+		kept, failed := p.desired.Failed[c.ID]
+		until := c.Finished.Add(keep)
+		reason := "standby of " + brief(keep) + " is over"
+		switch {
+		case kept:
+			continue
+		case failed:
+			reason = "failed, and a later release succeeded"
+		case c.State == Created:
+			reason = "left over, never started"
+		case c.State == Dead:
+			reason = "dead"
+		case standby == nil || c.Spec != standby.Spec || c.ImageID != standby.ImageID:
+			reason = "older than the standby"
+		case p.now.Before(until):
+			p.again(until)
+			continue
+		}
+		p.add(Step{Kind: StepRemove, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	}
+}
+
+// standby is the container that stopped last without having failed: it and its
+// likes are the previous release.
+func (p *planner) standby(spare []Container) *Container {
+	var last *Container
+	for i := range spare {
+		c := &spare[i]
+		if _, failed := p.desired.Failed[c.ID]; failed || c.State != Exited {
+			continue
+		}
+		if last == nil || c.Finished.After(last.Finished) {
+			last = c
+		}
+	}
+	return last
+}
+
+// pruneNetworks removes this stack's networks that are no longer declared and
+// that no container is in.
+func (p *planner) pruneNetworks() {
+	if !p.project.Settings.Prune {
+		return
+	}
+	removed := map[string]int{}
+	for _, s := range p.plan.Steps {
+		if s.Kind == StepRemove {
+			removed[s.Replica.ID] = s.ID
+		}
+	}
+	for _, n := range p.networks {
+		if n.Instance == "" || n.Instance != p.desired.Instance || has(p.project.Model.Networks, n.Key) {
+			continue
+		}
+		if after, free := p.vacated(n, removed); free {
+			p.add(Step{Kind: StepPrune, Resource: n.Name, Network: n.ID, Reason: "no longer declared, no container in it"}, after...)
+		}
+	}
+}
+
+// vacated reports whether every container in n is removed by this plan, and by
+// which steps.
+func (p *planner) vacated(n Network, removed map[string]int) (after []int, free bool) {
+	for _, c := range p.owned {
+		if _, in := c.Endpoints[n.Name]; !in {
+			continue
+		}
+		step, gone := removed[c.ID]
+		if !gone {
+			return nil, false
+		}
+		after = append(after, step)
+	}
+	return after, true
+}

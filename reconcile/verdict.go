@@ -1,0 +1,306 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"davit/compose"
+)
+
+// Situation is all that is known of one stack before anything is resolved or
+// planned.
+type Situation struct {
+	Stack string
+	Now   time.Time
+	// Known is false until a revision has been declared since the agent started.
+	Known bool
+	// Declared is the stack at the newest revision; nil when it is not there.
+	Declared *compose.Project
+	Revision Revision
+	// Broken is why the stack's files do not load.
+	Broken error
+	// History is the stack's releases, newest first.
+	History  []Release
+	Controls Controls
+	// Retry is the content that an operator wants tried again though it failed.
+	Retry string
+	// Ours and Foreign say whether containers of the stack run that this davit,
+	// or somebody else, made. Owner is the other davit's identity, if it was one.
+	Ours, Foreign bool
+	Owner         string
+}
+
+// Act is what a pass shall do about a stack.
+type Act int
+
+const (
+	// ActNothing leaves everything as it is, drift included.
+	ActNothing Act = iota
+	// ActKeep holds the current release up against drift.
+	ActKeep
+	// ActDeploy tries the declared content.
+	ActDeploy
+	// ActReturn brings an earlier release's content back with its own images.
+	ActReturn
+)
+
+func (a Act) String() string { return [...]string{"nothing", "keep", "deploy", "return"}[a] }
+
+// Verdict is what was decided about a stack, and why.
+type Verdict struct {
+	Act Act
+	// Sync is how the stack stands if the act finds nothing to do.
+	Sync   Sync
+	Reason string
+	// Kind is the kind of release that ActDeploy and ActReturn begin.
+	Kind ReleaseKind
+	// Current is the release that counts as running; nil before the first.
+	Current *Release
+	// Restore is the release whose recorded images and, for ActReturn, content
+	// are used.
+	Restore *Release
+	// Failed is the release that an automatic rollback returns from.
+	Failed *Release
+	// EndPin and EndHold say that a decision has run out: Git declares something
+	// else by now.
+	EndPin, EndHold bool
+	// Name is true when a new version names what already runs.
+	Name bool
+}
+
+// Decide says what to do about a stack. It is pure; the rules are those of an
+// operator's promises, in the order in which one overrides the next.
+func Decide(s Situation) Verdict {
+	v := Verdict{Current: current(s.History)}
+	switch {
+	case s.Owner != "":
+		return v.leave(SyncUnadopted, "its containers belong to another davit, instance "+s.Owner)
+	case s.Foreign && !s.Ours && v.Current == nil:
+		return v.leave(SyncUnadopted, "its containers were not made by davit; nothing is touched before an operator agrees")
+	case s.Controls.Suspension != nil && s.Controls.Suspension.Active(s.Now):
+		return v.leave(SyncSuspended, suspensionText(*s.Controls.Suspension))
+	}
+	v.EndHold = s.Controls.Hold != nil && s.Declared != nil && s.Declared.Hash != s.Controls.Hold.Spec
+	if failed := unreturned(s); failed != nil {
+		return v.goBack(s, failed)
+	}
+	if pin := s.Controls.Pin; pin != nil {
+		if pin.Hold || s.Declared == nil || s.Declared.Hash == pin.Spec {
+			return v.pinned(s, *pin)
+		}
+		v.EndPin = true
+	}
+	return v.declared(s)
+}
+
+// declared follows what Git says.
+func (v Verdict) declared(s Situation) Verdict {
+	switch {
+	case !s.Known:
+		return v.keep(SyncWaiting, "no revision has been fetched yet")
+	case s.Broken != nil:
+		return v.keep(SyncStalled, s.Broken.Error())
+	case s.Declared == nil:
+		return v.leave(SyncOrphaned, "the newest revision does not declare it; it runs on, remove it with `davit remove`")
+	case s.Declared.Settings.Suspend:
+		return v.leave(SyncSuspended, "x-davit.suspend is true")
+	case v.Current != nil && same(*v.Current, s.Declared):
+		v.Name = names(s)
+		return v.keep(SyncSynced, "")
+	case heldFor(s) != nil:
+		if s.Controls.Hold != nil && s.Controls.Hold.Paused && !v.EndHold {
+			return v.leave(SyncHeld, s.Controls.Hold.Reason)
+		}
+		return v.keep(SyncHeld, heldFor(s).Failure)
+	case len(s.Declared.Unset) > 0:
+		return v.keep(SyncWaiting, fmt.Sprintf("an image needs %s, and this commit has no version tag", strings.Join(s.Declared.Unset, " and ")))
+	}
+	return v.attempt(s)
+}
+
+// attempt begins what is declared and was not tried, or not to its end.
+func (v Verdict) attempt(s Situation) Verdict {
+	v.Sync = SyncOutOfSync
+	if good := lastGood(s.History, s.Declared.Hash); good != nil {
+		v.Act, v.Kind, v.Restore = ActReturn, KindRollback, good
+		v.Reason = fmt.Sprintf("the declared content is that of release #%d %s", good.Seq, good.Version)
+		return v
+	}
+	v.Act, v.Kind = ActDeploy, KindDeploy
+	v.Reason = "new content at " + s.Revision.Short()
+	// What an attempt that was cut off had resolved stays resolved, so that the
+	// containers which it left are recognised.
+	if last := newest(s.History); last != nil && last.Outcome == Interrupted && last.Spec == s.Declared.Hash {
+		v.Restore = last
+	}
+	return v
+}
+
+// pinned keeps, or first brings back, the release an operator chose.
+func (v Verdict) pinned(s Situation, pin Pin) Verdict {
+	why := fmt.Sprintf("pinned to release #%d by %s", pin.Seq, pin.Actor)
+	target := bySeq(s.History, pin.Seq)
+	switch {
+	case target == nil:
+		return v.keep(SyncStalled, why+", which is not in the history any more")
+	case v.Current != nil && v.Current.Spec == target.Spec && v.Current.Hash == target.Hash:
+		return v.keep(SyncPinned, why)
+	}
+	v.Act, v.Kind, v.Restore, v.Sync, v.Reason = ActReturn, KindManualRollback, target, SyncPinned, why
+	return v
+}
+
+// goBack returns to the last good release after a failed one.
+func (v Verdict) goBack(s Situation, failed *Release) Verdict {
+	v.Failed, v.Sync = failed, SyncHeld
+	if v.Current == nil {
+		return v.leave(SyncHeld, "release #"+fmt.Sprint(failed.Seq)+" failed, and there is no good release to return to: "+failed.Failure)
+	}
+	v.Act, v.Kind, v.Restore = ActReturn, KindAutoRollback, v.Current
+	v.Reason = fmt.Sprintf("release #%d failed: %s", failed.Seq, failed.Failure)
+	return v
+}
+
+func (v Verdict) keep(sync Sync, reason string) Verdict {
+	v.Sync, v.Reason = sync, reason
+	if v.Current != nil {
+		v.Act = ActKeep
+	}
+	return v
+}
+
+func (v Verdict) leave(sync Sync, reason string) Verdict {
+	v.Act, v.Sync, v.Reason = ActNothing, sync, reason
+	return v
+}
+
+// unreturned is the failed release that the stack has not come back from, nil
+// when there is none. An automatic rollback that failed is not gone back from:
+// the current release is held up against drift instead, with backoff.
+func unreturned(s Situation) *Release {
+	if s.Controls.Hold != nil && s.Controls.Hold.Paused {
+		return nil
+	}
+	for i := range s.History {
+		r := &s.History[i]
+		switch {
+		case r.Kind == KindNoop || r.Kind == KindDriftFix && r.Outcome != Succeeded:
+			continue
+		case r.Kind == KindAutoRollback && (r.Outcome == Interrupted || r.Outcome == Superseded || r.Outcome == Cancelled):
+			continue
+		case r.Outcome == Failed && r.Kind != KindAutoRollback && held(s, r):
+			return r
+		}
+		return nil
+	}
+	return nil
+}
+
+// held reports whether what failed is still what is asked for. An operator's
+// choice that failed never is.
+func held(s Situation, r *Release) bool {
+	return r.Kind == KindManualRollback || s.Retry != r.Spec && (s.Declared == nil || s.Declared.Hash == r.Spec)
+}
+
+// heldFor is the release in which the declared content failed last, nil when it
+// did not fail or shall be tried again. The history remembers what a hold forgets:
+// the same bad content is not tried again because something else came between.
+func heldFor(s Situation) *Release {
+	if s.Retry == s.Declared.Hash {
+		return nil
+	}
+	for i := range s.History {
+		r := &s.History[i]
+		if r.Spec != s.Declared.Hash || r.Kind != KindDeploy && r.Kind != KindRollback {
+			continue
+		}
+		switch r.Outcome {
+		case Failed, Refused:
+			return r
+		case Succeeded:
+			return nil
+		}
+	}
+	return nil
+}
+
+// names reports whether the revision's version is a proper tag that no release of
+// the running content carries yet.
+func names(s Situation) bool {
+	if s.Revision.Tag == "" {
+		return false
+	}
+	for _, r := range s.History {
+		if r.Good() || r.Kind == KindNoop {
+			return r.Version != s.Revision.Version
+		}
+	}
+	return false
+}
+
+// current is the newest release whose content was proven.
+func current(history []Release) *Release {
+	for i := range history {
+		if history[i].Good() {
+			return &history[i]
+		}
+	}
+	return nil
+}
+
+// lastGood is the newest good release with this content.
+func lastGood(history []Release, spec string) *Release {
+	for i := range history {
+		if history[i].Good() && history[i].Spec == spec {
+			return &history[i]
+		}
+	}
+	return nil
+}
+
+func newest(history []Release) *Release {
+	for i := range history {
+		if history[i].Kind != KindNoop {
+			return &history[i]
+		}
+	}
+	return nil
+}
+
+func bySeq(history []Release, seq int64) *Release {
+	for i := range history {
+		if history[i].Seq == seq {
+			return &history[i]
+		}
+	}
+	return nil
+}
+
+// same reports whether release r ran what p declares. A release that was rebuilt
+// from container labels does not know its whole content: its services speak.
+func same(r Release, p *compose.Project) bool {
+	if r.Spec != "" {
+		return r.Spec == p.Hash
+	}
+	if len(r.Services) != len(p.Services) {
+		return false
+	}
+	for _, s := range p.Services {
+		if rec, ok := r.Service(s.Name); !ok || rec.Spec != s.Hash {
+			return false
+		}
+	}
+	return true
+}
+
+func suspensionText(s Suspension) string {
+	text := "suspended by " + s.Actor
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	if !s.Until.IsZero() {
+		text += ", until " + s.Until.UTC().Format(time.RFC3339)
+	}
+	return text
+}
