@@ -1,0 +1,42 @@
+// Package rollout carries out plans. It decides nothing: which containers come
+// and go, in which order and why, was decided by the planner, and what to do
+// about a failure is decided by the loop. What is left for this package is to be
+// trusted with the order.
+//
+// # Order
+//
+// A plan is a graph, and its steps guard one another: "stop the old container"
+// comes after "the new one is ready". So a step begins only after every step
+// that it names in After has succeeded. One goroutine, the one that called
+// Execute, owns the graph; steps run in goroutines of their own and hand their
+// outcome back to it. There is no per-step channel that a failed step could
+// close a moment before the others learn of the failure, which is how a
+// dependent gets to run after a prerequisite failed.
+//
+// The first step that does not succeed ends the execution: nothing new begins,
+// gates, monitors, delays and pulls are abandoned, and every other call that the
+// engine already has is allowed to finish, each under its own deadline, because
+// to walk away from it would not undo it. A cancelled context ends it likewise.
+//
+// # Blame
+//
+// Result.Failure means that the content is bad: it was started and found
+// wanting, or the engine refused to make or start it as declared. Everything
+// that may be different at the next attempt though the content is the same is
+// Result.Err: an unreachable engine, a full disk, a registry, a container that
+// somebody removed by hand, a journal that cannot be written, a cancelled
+// context. The two exclude each other. The first cause decides, save that
+// a cancellation never hides a failure.
+//
+// # Gates
+//
+// A gate judges a container by what the container itself says: when it started,
+// how often it restarted, its state and its health. Nothing is counted in polls,
+// so an agent that was killed during a gate comes to the same verdict
+// afterwards. Looks are repeated at a growing interval, and at once when
+// Changed rings for the container.
+//
+// An engine that goes away in the meantime is waited for. A container that is
+// found stopped when the engine is back proves nothing, since an engine without
+// live-restore takes its containers down with it: that is Result.Err.
+package rollout

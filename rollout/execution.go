@@ -1,0 +1,175 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"davit/reconcile"
+)
+
+// execution is one run of one plan. Everything in it belongs to the goroutine in
+// run; a step's goroutine gets a task and hands back an outcome.
+type execution struct {
+	executor *Executor
+	job      reconcile.Job
+	steps    *graph
+
+	running  map[int]task
+	outcomes chan outcome
+	// calls counts the running steps that change the engine.
+	calls int
+	quiet *quiet
+
+	// What earlier steps of this plan learned.
+	created map[reconcile.Replica]string
+	pulled  map[pin]reconcile.Image
+	started map[string]time.Time
+
+	done   []int
+	gates  map[string]string
+	causes []cause
+	// abort gives up what only waits.
+	abort func()
+}
+
+func newExecution(e *Executor, job reconcile.Job, steps *graph) *execution {
+	return &execution{
+		executor: e,
+		job:      job,
+		steps:    steps,
+		running:  map[int]task{},
+		outcomes: make(chan outcome),
+		quiet:    newQuiet(job.Plan.ProgressTimeout),
+		created:  map[reconcile.Replica]string{},
+		pulled:   map[pin]reconcile.Image{},
+		started:  map[string]time.Time{},
+		gates:    map[string]string{},
+	}
+}
+
+// run carries the plan out and returns when none of its goroutines is left.
+func (x *execution) run(ctx context.Context) reconcile.Result {
+	defer x.quiet.stop()
+	abortable, abort := context.WithCancel(ctx)
+	defer abort()
+	x.abort = abort
+	var group sync.WaitGroup
+	defer group.Wait()
+	cancelled := ctx.Done()
+	for {
+		x.begin(abortable, &group)
+		if ctx.Err() != nil && len(x.causes) == 0 {
+			x.end(cause{err: context.Cause(ctx), cancelled: true})
+		}
+		if len(x.running) == 0 {
+			return x.conclude(ctx)
+		}
+		select {
+		case o := <-x.outcomes:
+			x.settle(o)
+		case <-cancelled:
+			cancelled = nil // noted above
+		case <-x.quiet.timer.C:
+			x.stalled()
+		}
+	}
+}
+
+// end ends the execution: nothing begins any more, and what only waits is given
+// up.
+func (x *execution) end(c cause) {
+	if c.at.IsZero() {
+		c.at = time.Now()
+	}
+	x.causes = append(x.causes, c)
+	x.abort()
+}
+
+// begin starts every step that may begin now.
+func (x *execution) begin(abortable context.Context, group *sync.WaitGroup) {
+	for abortable.Err() == nil {
+		step, ok := x.steps.next(x.admits)
+		if !ok {
+			return
+		}
+		t, err := x.prepare(step)
+		if err != nil {
+			x.end(cause{step: step, err: err})
+			x.reportFailed(outcome{task: t, err: err})
+			return
+		}
+		x.running[step.ID] = t
+		if step.Kind.Mutates() {
+			x.calls++
+		}
+		if step.Kind == reconcile.StepStart {
+			x.started[t.id] = time.Now()
+		}
+		x.reportStarted(step)
+		group.Go(func() { x.outcomes <- x.executor.perform(abortable, x.job, t) })
+	}
+}
+
+// admits holds changes back while too many are under way. Waiting is free.
+func (x *execution) admits(s reconcile.Step) bool {
+	return !s.Kind.Mutates() || x.calls < x.executor.parallel
+}
+
+// settle takes in how a step ended.
+func (x *execution) settle(o outcome) {
+	step := o.task.step
+	delete(x.running, step.ID)
+	if step.Kind.Mutates() {
+		x.calls--
+	}
+	x.quiet.broken()
+	if o.err != nil {
+		if !errors.Is(o.err, errAbandoned) {
+			x.end(cause{step: step, container: o.task.id, err: o.err, at: o.at})
+		}
+		x.reportFailed(o)
+		return
+	}
+	switch step.Kind {
+	case reconcile.StepCreate:
+		x.created[named(step.Replica)] = o.id
+	case reconcile.StepPull:
+		x.pulled[pinOf(step.Image)] = o.image
+	case reconcile.StepGate:
+		x.gates[step.Service] = o.verdict
+	}
+	x.done = append(x.done, step.ID)
+	x.steps.succeeded(step.ID)
+	x.reportDone(o)
+}
+
+// conclude turns what happened into the result. The context is for evidence.
+func (x *execution) conclude(ctx context.Context) reconcile.Result {
+	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed()}
+	if x.steps.left == 0 {
+		return result // a cancellation that came too late to end anything
+	}
+	result.Failure, result.Err = verdict(x.causes)
+	result.Err = x.executor.clean(result.Err)
+	if f := result.Failure; f != nil {
+		f.Reason = x.executor.scrub(f.Reason)
+		f.Logs = x.executor.evidence(ctx, f.Container)
+	}
+	return result
+}
+
+// passed returns the verdicts of the services that have no gate left to pass. A
+// service of which one replica passed and another did not is not proven.
+func (x *execution) passed() map[string]string {
+	gates := maps.Clone(x.gates)
+	for id, s := range x.steps.steps {
+		if s.Kind == reconcile.StepGate && !slices.Contains(x.done, id) {
+			delete(gates, s.Service)
+		}
+	}
+	return gates
+}

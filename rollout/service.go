@@ -1,0 +1,54 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"davit/compose"
+	"davit/reconcile"
+)
+
+// create makes the container of a StepCreate.
+func (e *Executor) create(ctx context.Context, job reconcile.Job, t task) outcome {
+	service, err := declared(job.Plan, t.step)
+	if err != nil {
+		return outcome{err: err}
+	}
+	id, err := e.engine.Create(ctx, reconcile.CreateRequest{
+		Project: job.Plan.Project,
+		Service: service,
+		Image:   t.image,
+		Number:  t.step.Replica.Number,
+		Create:  t.step.Create,
+		Restart: policy(t.step),
+		Release: job.Release.Seq,
+		Version: job.Release.Version,
+	})
+	return outcome{id: id, err: err}
+}
+
+// join gives a container its service's name.
+func (e *Executor) join(ctx context.Context, plan reconcile.Plan, t task) outcome {
+	service, err := declared(plan, t.step)
+	if err != nil {
+		return outcome{err: err}
+	}
+	return outcome{err: e.engine.Join(ctx, t.id, plan.Project, service)}
+}
+
+// errPlan is the error of a plan that contradicts itself. No other content would
+// mend it, so the content is not to blame.
+var errPlan = errors.New("the plan is not consistent")
+
+// declared finds the service that the step is for.
+func declared(plan reconcile.Plan, step reconcile.Step) (compose.Service, error) {
+	if plan.Project == nil {
+		return compose.Service{}, fmt.Errorf("%w: it has no project", errPlan)
+	}
+	service, ok := plan.Project.Service(step.Replica.Service)
+	if !ok {
+		return compose.Service{}, fmt.Errorf("%w: its project has no service %q", errPlan, step.Replica.Service)
+	}
+	return service, nil
+}

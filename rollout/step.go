@@ -1,0 +1,157 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"davit/reconcile"
+)
+
+// How long the engine may take over one call. Each is far beyond what a healthy
+// engine needs on a slow disk; they exist so that a hanging one is noticed.
+const (
+	pullLimit = time.Hour
+	callLimit = 5 * time.Minute
+	// stopLimit comes on top of the declared grace period. It is generous because
+	// the container that is stopped may have been made with a longer one.
+	stopLimit = 10 * time.Minute
+	// journalLimit is for one write to the journal.
+	journalLimit = 30 * time.Second
+)
+
+// noRestart is the policy of a container that has not passed its gate: it must
+// not come back by itself, be it after a crash or with the engine.
+const noRestart = "no"
+
+// perform carries out one step.
+func (e *Executor) perform(abortable context.Context, job reconcile.Job, t task) outcome {
+	var o outcome
+	switch t.step.Kind {
+	case reconcile.StepDelay:
+		o.err = pause(abortable, t.step.Wait)
+	case reconcile.StepGate, reconcile.StepMonitor:
+		o.verdict, o.err = e.watch(abortable, t)
+	default:
+		o = e.change(abortable, job, t)
+	}
+	o.task, o.at = t, time.Now()
+	return o
+}
+
+// change makes one change to the engine, with the intention written down before
+// and the end after it.
+func (e *Executor) change(abortable context.Context, job reconcile.Job, t task) outcome {
+	entry := reconcile.Entry{
+		Stack:     job.Plan.Stack,
+		Seq:       job.Release.Seq,
+		Step:      t.step.ID,
+		Action:    line(t.step),
+		Container: t.id,
+		At:        time.Now(),
+	}
+	if err := e.write(abortable, e.journal.Intend, entry); err != nil {
+		return outcome{err: failed(t.step, fmt.Errorf("write the intention to the journal: %w", err))}
+	}
+	o := e.call(abortable, job, t)
+	if o.id != "" {
+		entry.Container = o.id
+	}
+	entry.At = time.Now()
+	if o.err != nil {
+		entry.Err = e.scrub(o.err.Error())
+	}
+	// The change is made, whatever becomes of its record.
+	o.unrecorded = e.write(abortable, e.journal.Done, entry)
+	return o
+}
+
+// write adds to the journal even while the execution is ending: an intention
+// without an end means a crash.
+func (e *Executor) write(ctx context.Context, to func(context.Context, reconcile.Entry) error, entry reconcile.Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalLimit)
+	defer cancel()
+	return to(ctx, entry)
+}
+
+// call is the step's one call to the engine.
+func (e *Executor) call(abortable context.Context, job reconcile.Job, t task) outcome {
+	if abortable.Err() != nil { // while the journal was being written
+		return outcome{err: errAbandoned}
+	}
+	// A call that has begun is not walked away from: that would not undo it, and
+	// nobody would know how it ended. A pull alone changes nothing that runs, and
+	// waiting for it could keep a newer revision out for an hour.
+	ctx := context.WithoutCancel(abortable)
+	if t.step.Kind == reconcile.StepPull {
+		ctx = abortable
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit(job.Plan, t.step))
+	defer cancel()
+	o := e.do(ctx, job, t)
+	switch {
+	case o.err == nil:
+	case t.step.Kind == reconcile.StepPull && abortable.Err() != nil:
+		o.err = errAbandoned
+	default:
+		o.err = blame(t.step, o.err)
+	}
+	return o
+}
+
+// do asks the engine for what the step says.
+func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
+	plan, step := job.Plan, t.step
+	switch step.Kind {
+	case reconcile.StepPull:
+		image, err := e.engine.Pull(ctx, step.Image)
+		return outcome{image: image, err: err}
+	case reconcile.StepNetwork:
+		return outcome{err: e.engine.CreateNetwork(ctx, plan.Project, step.Resource)}
+	case reconcile.StepVolume:
+		return outcome{err: e.engine.CreateVolume(ctx, plan.Project, step.Resource)}
+	case reconcile.StepPrune:
+		return outcome{err: e.engine.RemoveNetwork(ctx, step.Network)}
+	case reconcile.StepCreate:
+		return e.create(ctx, job, t)
+	case reconcile.StepStart:
+		return outcome{err: e.engine.Start(ctx, t.id)}
+	case reconcile.StepJoin:
+		return e.join(ctx, plan, t)
+	case reconcile.StepPolicy:
+		return outcome{err: e.engine.SetRestart(ctx, t.id, policy(step))}
+	case reconcile.StepStop:
+		return outcome{err: e.engine.Stop(ctx, t.id)}
+	case reconcile.StepRename:
+		return outcome{err: e.engine.Rename(ctx, t.id, step.Resource)}
+	case reconcile.StepRemove:
+		return outcome{err: e.engine.Remove(ctx, t.id)}
+	}
+	return outcome{err: fmt.Errorf("%w: it has a step of kind %d", errPlan, step.Kind)}
+}
+
+// limit is how long the step's call may take.
+func limit(plan reconcile.Plan, step reconcile.Step) time.Duration {
+	switch step.Kind {
+	case reconcile.StepPull:
+		return pullLimit
+	case reconcile.StepStop:
+		if plan.Project == nil {
+			return stopLimit
+		}
+		s, ok := plan.Project.Service(step.Replica.Service)
+		if ok && s.Config.StopGracePeriod != nil {
+			return stopLimit + time.Duration(*s.Config.StopGracePeriod)
+		}
+		return stopLimit
+	}
+	return callLimit
+}
+
+// policy is the restart policy that the step asks for.
+func policy(step reconcile.Step) string {
+	if step.Restart == "" {
+		return noRestart
+	}
+	return step.Restart
+}

@@ -1,0 +1,66 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"davit/reconcile"
+)
+
+// task is a step with what earlier steps of the plan found out filled in.
+type task struct {
+	step reconcile.Step
+	// id is the container that the step acts on; "" where there is none yet.
+	id string
+	// started is when this execution started the container; zero if it did not.
+	started time.Time
+	image   reconcile.Image
+}
+
+// outcome is what became of a task.
+type outcome struct {
+	task task
+	at   time.Time
+	// id and image are what a create and a pull gave.
+	id    string
+	image reconcile.Image
+	// verdict is a passed gate's, in words.
+	verdict string
+	// err says that the step did not succeed; errAbandoned that it was given up.
+	err error
+	// unrecorded is why the journal does not know how the step ended.
+	unrecorded error
+}
+
+// pin identifies an image before and after it was pulled.
+type pin struct{ ref, digest string }
+
+func pinOf(i reconcile.Image) pin { return pin{ref: i.Ref, digest: i.Digest} }
+
+// named is the replica without an ID, as steps name a container to be created.
+func named(r reconcile.Replica) reconcile.Replica {
+	r.ID = ""
+	return r
+}
+
+// prepare makes a task of a step.
+func (x *execution) prepare(step reconcile.Step) (task, error) {
+	t := task{step: step, image: step.Image}
+	switch step.Kind {
+	case reconcile.StepPull, reconcile.StepNetwork, reconcile.StepVolume, reconcile.StepPrune, reconcile.StepDelay:
+		return t, nil
+	case reconcile.StepCreate:
+		if i, ok := x.pulled[pinOf(step.Image)]; ok {
+			t.image = i
+		}
+		return t, nil
+	}
+	if t.id = step.Replica.ID; t.id == "" {
+		t.id = x.created[step.Replica]
+	}
+	if t.id == "" {
+		return t, failed(step, fmt.Errorf("%w: no earlier step created %s", errPlan, step.Replica))
+	}
+	t.started = x.started[t.id]
+	return t, nil
+}
