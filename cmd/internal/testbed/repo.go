@@ -91,7 +91,7 @@ func (r *Repo) Tag(name string) {
 // Push sends the branch and every tag.
 func (r *Repo) Push() {
 	r.tb.Helper()
-	r.git("push", "--quiet", "--tags", "origin", "HEAD")
+	r.git("push", "--quiet", "--atomic", "--tags", "origin", "HEAD")
 }
 
 // ForcePush replaces the branch and every tag on the server.
