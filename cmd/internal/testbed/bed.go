@@ -35,7 +35,8 @@ type Bed struct {
 
 // Config says what a Bed does not make itself.
 type Config struct {
-	// Engine is the engine's address; "" means DOCKER_HOST or the usual socket.
+	// Engine is the engine's address, such as a private engine's Host; "" means
+	// DOCKER_HOST or the usual socket.
 	Engine string
 	// Davit is the binary; "" means that it is built from this module.
 	Davit string

@@ -84,8 +84,12 @@ func (e *Engine) Containers(ctx context.Context, stack string) ([]Container, err
 	return e.containers(ctx, projectLabel+"="+stack)
 }
 
+// containers are those with a label, or all where none is named.
 func (e *Engine) containers(ctx context.Context, label string) ([]Container, error) {
-	query := filters(map[string][]string{"label": {label}})
+	query := url.Values{}
+	if label != "" {
+		query = filters(map[string][]string{"label": {label}})
+	}
 	query.Set("all", "true")
 	var listed []struct{ ID string }
 	if err := e.get(ctx, "/containers/json", query, &listed); err != nil {
