@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -82,7 +81,8 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 			return nil, err
 		}
 	}
-	return c, e.mount(c, r)
+	e.mount(c, r)
+	return c, nil
 }
 
 // pictured finds the image and the reference that the container carries.
@@ -130,9 +130,10 @@ func final(c reconcile.Create) string {
 	return c.Name
 }
 
-// mount gives the container its volumes: declared ones, carried ones, and a new
-// anonymous one for every other path that wants a volume.
-func (e *Engine) mount(c *container, r reconcile.CreateRequest) error {
+// mount gives the container its volumes: declared ones, carried ones where
+// nothing is declared, and a new anonymous one for every other path that wants a
+// volume.
+func (e *Engine) mount(c *container, r reconcile.CreateRequest) {
 	covered := map[string]bool{}
 	for _, t := range r.Service.Config.Tmpfs {
 		covered[t] = true
@@ -159,11 +160,10 @@ func (e *Engine) mount(c *container, r reconcile.CreateRequest) error {
 		}
 	}
 	for path := range r.Create.Carry {
-		if _, ok := c.face.Volumes[path]; !ok {
-			return errors.New("carries a volume to " + path + ", where neither the service nor the image has one")
+		if _, ok := c.face.Volumes[path]; !ok && !covered[path] {
+			e.anonymous(c, r, path)
 		}
 	}
-	return nil
 }
 
 func (e *Engine) anonymous(c *container, r reconcile.CreateRequest, path string) {

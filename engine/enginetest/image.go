@@ -2,12 +2,13 @@ package enginetest
 
 import (
 	"context"
-	"errors"
+
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"davit/engine"
 	"davit/reconcile"
 )
 
@@ -182,7 +183,7 @@ func (e *Engine) Untag(ctx context.Context, ref string) error {
 			last = last && (other == tagged(ref) || its != id)
 		}
 		if last && e.inUse(id) {
-			return errors.New("the image is in use and this is its last name")
+			return fmt.Errorf("%w, and this is its last name", engine.ErrImageInUse)
 		}
 		delete(e.images.tags, tagged(ref))
 		if last {
@@ -197,7 +198,7 @@ func (e *Engine) Untag(ctx context.Context, ref string) error {
 func (e *Engine) RemoveImage(ctx context.Context, id string) error {
 	return e.mutate(ctx, Op{Kind: OpRemoveImage, Target: id}, func(time.Time) error {
 		if e.inUse(id) {
-			return errors.New("the image is in use")
+			return engine.ErrImageInUse
 		}
 		e.forget(id)
 		return nil
@@ -234,7 +235,7 @@ func (e *Engine) KeepTags(ctx context.Context) (map[string]string, error) {
 	keep := map[string]string{}
 	err := e.read(ctx, "list keep tags", func(time.Time) error {
 		for ref, id := range e.images.tags {
-			if strings.HasPrefix(ref, "davit.local/keep/") {
+			if strings.HasPrefix(ref, engine.KeepPrefix) {
 				keep[ref] = id
 			}
 		}

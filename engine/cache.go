@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"davit/reconcile"
+)
+
+// How long an inspect is believed. Most changes show in the list or as an event;
+// a changed restart policy shows in events only, so without a stream the belief
+// is short.
+const (
+	believedWithEvents    = 5 * time.Minute
+	believedWithoutEvents = 15 * time.Second
+)
+
+// cache remembers inspects of containers that have not changed since.
+type cache struct {
+	mu      *sync.Mutex
+	entries map[string]entry // by ID
+	// changes counts what was forgotten, so that an inspect which was under way
+	// meanwhile is not remembered.
+	changes *uint64
+	// live is true while events arrive.
+	live *bool
+}
+
+type entry struct {
+	fingerprint string
+	container   reconcile.Container
+	at          time.Time
+}
+
+func newCache() cache {
+	return cache{mu: &sync.Mutex{}, entries: map[string]entry{}, changes: new(uint64), live: new(bool)}
+}
+
+// get returns what is remembered of a container that looks the same in a list.
+func (c cache) get(s container.Summary, now time.Time) (reconcile.Container, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.entries[s.ID]
+	belief := believedWithoutEvents
+	if *c.live {
+		belief = believedWithEvents
+	}
+	if !ok || e.fingerprint != fingerprint(s) || now.Sub(e.at) > belief || unstable(e.container) {
+		return reconcile.Container{}, false
+	}
+	return copied(e.container), true
+}
+
+// put remembers an inspect unless something changed since version.
+func (c cache) put(s container.Summary, o reconcile.Container, at time.Time, version uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *c.changes == version {
+		c.entries[s.ID] = entry{fingerprint(s), copied(o), at}
+	}
+}
+
+func (c cache) version() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *c.changes
+}
+
+// keepOnly forgets every container that is not in the list, which bounds the
+// cache by what runs.
+func (c cache) keepOnly(list []container.Summary) {
+	ids := map[string]bool{}
+	for _, s := range list {
+		ids[s.ID] = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.entries, func(id string, _ entry) bool { return !ids[id] })
+}
+
+func (c cache) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*c.changes++
+	delete(c.entries, id)
+}
+
+// setLive forgets everything: what happened before a stream began, or after it
+// broke, was not heard.
+func (c cache) setLive(live bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*c.changes++
+	*c.live = live
+	clear(c.entries)
+}
+
+// owner is the stack and service of a remembered container.
+func (c cache) owner(id string) (stack, service string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.entries[id].container
+	return o.Stack, o.Service
+}
+
+// unstable containers change without a sign in the list.
+func unstable(o reconcile.Container) bool {
+	return o.Health == reconcile.HealthStarting || o.State == reconcile.Restarting || o.State == reconcile.Removing
+}
+
+// fingerprint is everything in a list's row that changes when the container does,
+// and nothing that changes by itself, as "Up 3 seconds" does. An endpoint has a
+// new ID after every start and every move.
+func fingerprint(s container.Summary) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, s.State, remarks(s.Status), s.Names, s.ImageID)
+	if s.NetworkSettings != nil {
+		for _, name := range slices.SortedFunc(maps.Keys(s.NetworkSettings.Networks), cmp.Compare) {
+			if n := s.NetworkSettings.Networks[name]; n != nil {
+				fmt.Fprintln(&b, name, n.EndpointID, n.IPAddress)
+			}
+		}
+	}
+	return b.String()
+}
+
+// remarks are the parts of a status in parentheses: "Exited (2) 3 minutes ago" is
+// "(2)", "Up 3 seconds (healthy)" is "(healthy)".
+func remarks(status string) string {
+	var out string
+	for {
+		_, rest, ok := strings.Cut(status, "(")
+		if !ok {
+			return out
+		}
+		remark, after, _ := strings.Cut(rest, ")")
+		out, status = out+"("+remark+")", after
+	}
+}
+
+func copied(o reconcile.Container) reconcile.Container {
+	o.Volumes = maps.Clone(o.Volumes)
+	o.Endpoints = maps.Clone(o.Endpoints)
+	for name, end := range o.Endpoints {
+		end.Aliases = slices.Clone(end.Aliases)
+		o.Endpoints[name] = end
+	}
+	return o
+}

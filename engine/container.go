@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+
+	"davit/reconcile"
+)
+
+// Inspect looks at one container. reconcile.ErrContainerMissing when it is gone.
+func (e *Engine) Inspect(ctx context.Context, id string) (reconcile.Container, error) {
+	found, err := e.inspect(ctx, id)
+	if err != nil {
+		return reconcile.Container{}, err
+	}
+	return observed(found), nil
+}
+
+// observed turns the engine's answer into the hub's noun.
+func observed(c container.InspectResponse) reconcile.Container {
+	l := c.Config.Labels
+	o := reconcile.Container{
+		ID: c.ID, Name: strings.TrimPrefix(c.Name, "/"),
+		Stack: l[labelProject], Service: l[labelService], Number: int(number(l[labelNumber])),
+		OneOff:   l[labelOneOff] == "True",
+		Instance: l[labelInstance], Release: number(l[labelRelease]), Spec: l[labelSpec], Version: l[labelDavitVersion],
+		ImageRef: c.Config.Image, ImageID: c.Image,
+		State: state(c.State.Status), Health: health(c.State.Health),
+		ExitCode: c.State.ExitCode, OOMKilled: c.State.OOMKilled, Restarts: c.RestartCount,
+		Created: moment(c.Created), Started: moment(c.State.StartedAt), Finished: moment(c.State.FinishedAt),
+		Restart:   restartWords(c.HostConfig.RestartPolicy),
+		Endpoints: map[string]reconcile.Endpoint{},
+		Volumes:   map[string]string{},
+	}
+	if strings.HasPrefix(o.Name, incomplete) {
+		o.Spec = "" // made from no spec in full
+	}
+	if c.NetworkSettings != nil {
+		for name, n := range c.NetworkSettings.Networks {
+			if n != nil {
+				o.Endpoints[name] = reconcile.Endpoint{NetworkID: n.NetworkID, Aliases: aliases(n.Aliases, c.ID), IP: n.IPAddress}
+			}
+		}
+	}
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeVolume {
+			o.Volumes[m.Destination] = m.Name
+		}
+	}
+	return o
+}
+
+// aliases are sorted and without the short ID, which the engine adds and, up to
+// API 1.44, shows.
+func aliases(list []string, id string) []string {
+	out := []string{}
+	for _, a := range list {
+		if len(a) < 12 || !strings.HasPrefix(id, a) {
+			out = append(out, a)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0 // not a label of ours
+	}
+	return n
+}
+
+// moment is zero for what has not happened, and for what is no time.
+func moment(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// state of a container in a word that is not known here is Dead: nothing starts
+// or counts on it.
+func state(s container.ContainerState) reconcile.ContainerState {
+	switch s {
+	case container.StateCreated:
+		return reconcile.Created
+	case container.StateRunning:
+		return reconcile.Running
+	case container.StatePaused:
+		return reconcile.Paused
+	case container.StateRestarting:
+		return reconcile.Restarting
+	case container.StateRemoving:
+		return reconcile.Removing
+	case container.StateExited:
+		return reconcile.Exited
+	}
+	return reconcile.Dead
+}
+
+func health(h *container.Health) reconcile.Health {
+	if h == nil {
+		return reconcile.HealthNone
+	}
+	switch h.Status {
+	case container.Starting:
+		return reconcile.HealthStarting
+	case container.Healthy:
+		return reconcile.Healthy
+	case container.Unhealthy:
+		return reconcile.Unhealthy
+	}
+	return reconcile.HealthNone
+}

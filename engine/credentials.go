@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/types"
+	"github.com/docker/docker/api/types/registry"
+)
+
+// helperTimeout bounds a credential helper, which is somebody's program.
+const helperTimeout = 30 * time.Second
+
+// credentials is the header for ref's registry, from the Docker config file or
+// the helper that it names; "" when there are none.
+func (e *Engine) credentials(ctx context.Context, ref string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return "", fmt.Errorf("image reference %q: %w", ref, err)
+	}
+	domain := reference.Domain(named)
+	auth, err := e.lookUp(ctx, domain)
+	if err != nil {
+		return "", fmt.Errorf("registry credentials for %s: %w", domain, err)
+	}
+	if auth == (types.AuthConfig{}) || auth == (types.AuthConfig{ServerAddress: auth.ServerAddress}) {
+		return "", nil
+	}
+	return registry.EncodeAuthConfig(registry.AuthConfig{
+		Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
+		ServerAddress: auth.ServerAddress, IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
+	})
+}
+
+// lookUp does not wait longer than helperTimeout. The goroutine of a helper that
+// hangs ends with the helper, which cannot be told to stop.
+func (e *Engine) lookUp(ctx context.Context, domain string) (types.AuthConfig, error) {
+	file, err := config.Load(e.configDir)
+	if err != nil {
+		return types.AuthConfig{}, fmt.Errorf("read %s/config.json: %w", e.configDir, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, helperTimeout)
+	defer cancel()
+	type answer struct {
+		auth types.AuthConfig
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		auth, err := file.GetAuthConfig(domain)
+		got <- answer{auth, err}
+	}()
+	select {
+	case a := <-got:
+		return a.auth, a.err
+	case <-ctx.Done():
+		return types.AuthConfig{}, fmt.Errorf("the credential helper does not answer: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"davit/compose"
+	"davit/reconcile"
+)
+
+// Compose's labels, by which its own commands find a project's containers.
+const (
+	labelProject    = "com.docker.compose.project"
+	labelService    = "com.docker.compose.service"
+	labelNumber     = "com.docker.compose.container-number"
+	labelOneOff     = "com.docker.compose.oneoff"
+	labelConfigHash = "com.docker.compose.config-hash"
+	labelDependsOn  = "com.docker.compose.depends_on"
+	labelImage      = "com.docker.compose.image"
+	labelFiles      = "com.docker.compose.project.config_files"
+	labelWorkingDir = "com.docker.compose.project.working_dir"
+	labelVersion    = "com.docker.compose.version"
+	labelNetwork    = "com.docker.compose.network"
+	labelVolume     = "com.docker.compose.volume"
+)
+
+// davit's own labels, from which an empty database is filled again.
+const (
+	labelInstance     = "davit.instance"
+	labelRelease      = "davit.release"
+	labelDavitVersion = "davit.version"
+	labelSpec         = "davit.spec"
+	labelPinned       = "davit.image"
+)
+
+// composeVersion is what the version label says. Compose prints it and compares
+// nothing to it.
+const composeVersion = "davit"
+
+// containerLabels are the user's labels and, over them, Compose's and davit's.
+func containerLabels(r reconcile.CreateRequest, instance string) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, r.Service.Config.Labels)
+	maps.Copy(labels, r.Service.Config.CustomLabels)
+	maps.Copy(labels, map[string]string{
+		labelProject:      r.Project.Name,
+		labelService:      r.Service.Name,
+		labelNumber:       strconv.Itoa(r.Number),
+		labelOneOff:       "False",
+		labelConfigHash:   r.Service.ConfigHash,
+		labelDependsOn:    dependencies(r.Service.Config.DependsOn),
+		labelImage:        r.Image.ID,
+		labelFiles:        configFiles(r.Project),
+		labelWorkingDir:   r.Project.WorkingDir,
+		labelVersion:      composeVersion,
+		labelInstance:     instance,
+		labelRelease:      strconv.FormatInt(r.Release, 10),
+		labelDavitVersion: r.Version,
+		labelSpec:         r.Service.Hash,
+		labelPinned:       r.Image.Pinned(),
+	})
+	return labels
+}
+
+// dependencies is Compose's label, sorted so that equal services get equal
+// labels.
+func dependencies(on types.DependsOnConfig) string {
+	var list []string
+	for name, d := range on {
+		list = append(list, fmt.Sprintf("%s:%s:%t", name, d.Condition, d.Restart))
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
+// configFiles are absolute in Compose's label; davit knows them relative to the
+// source's root, and the project directory is where an operator looks.
+func configFiles(p *compose.Project) string {
+	var files []string
+	for _, f := range p.Files {
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(p.WorkingDir, f)
+		}
+		files = append(files, f)
+	}
+	return strings.Join(files, ",")
+}
+
+// networkLabels and volumeLabels leave out Compose's config-hash: Compose takes
+// a network or volume without one as it is, and offers to delete one whose hash
+// differs from its own idea, the data with it.
+func networkLabels(p *compose.Project, key, instance string) map[string]string {
+	n := p.Model.Networks[key]
+	return resourceLabels(p, []types.Labels{n.Labels, n.CustomLabels}, labelNetwork, key, instance)
+}
+
+func volumeLabels(p *compose.Project, key, instance string) map[string]string {
+	v := p.Model.Volumes[key]
+	return resourceLabels(p, []types.Labels{v.Labels, v.CustomLabels}, labelVolume, key, instance)
+}
+
+func resourceLabels(p *compose.Project, declared []types.Labels, kind, key, instance string) map[string]string {
+	labels := map[string]string{}
+	for _, d := range declared {
+		maps.Copy(labels, d)
+	}
+	labels[labelProject] = p.Name
+	labels[kind] = key
+	labels[labelVersion] = composeVersion
+	labels[labelInstance] = instance
+	return labels
+}

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+
+	"davit/reconcile"
+)
+
+// defaultGrace is how long the engine waits between the stop signal and SIGKILL
+// unless the container says otherwise.
+const defaultGrace = 10 * time.Second
+
+// Start starts a container; one that runs is left alone.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	e.ours.start(id)
+	defer e.seen.forget(id)
+	err := e.do(ctx, "start container "+id, func(ctx context.Context, c *client.Client) error {
+		return c.ContainerStart(ctx, id, container.StartOptions{})
+	})
+	if err != nil && (strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")) {
+		return reconcile.WithHint(err, "another container or process owns that host port (docker ps, ss -ltnp)")
+	}
+	return err
+}
+
+// Stop sends the container's stop signal and waits its grace period; the engine
+// goes on stopping it when ctx ends. A stopped container is left alone.
+func (e *Engine) Stop(ctx context.Context, id string) error {
+	found, err := e.inspect(ctx, id)
+	if err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	grace := defaultGrace
+	if t := found.Config.StopTimeout; t != nil {
+		grace = time.Duration(*t) * time.Second
+	}
+	limit := grace + e.timeout
+	if grace < 0 { // wait for ever, says the container; nobody does
+		limit = e.pull
+	}
+	e.ours.stop(found.ID)
+	defer e.seen.forget(found.ID)
+	return e.doWithin(ctx, limit, "stop container "+id, func(ctx context.Context, c *client.Client) error {
+		return c.ContainerStop(ctx, id, container.StopOptions{})
+	})
+}
+
+// Remove removes a stopped container and never its volumes. One that is gone, or
+// about to be, is a success.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	defer e.seen.forget(id)
+	err := e.do(ctx, "remove container "+id, func(ctx context.Context, c *client.Client) error {
+		return c.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: false, Force: false})
+	})
+	switch {
+	case err == nil, errors.Is(err, reconcile.ErrContainerMissing):
+		e.ours.start(id)
+		return nil
+	case errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress"):
+		return e.awaitRemoval(ctx, id)
+	}
+	return err
+}
+
+func (e *Engine) awaitRemoval(ctx context.Context, id string) error {
+	err := e.do(ctx, "wait for the removal of container "+id, func(ctx context.Context, c *client.Client) error {
+		gone, failed := c.ContainerWait(ctx, id, container.WaitConditionRemoved)
+		select {
+		case <-gone:
+			return nil
+		case err := <-failed:
+			return err
+		}
+	})
+	if errors.Is(err, reconcile.ErrContainerMissing) {
+		return nil
+	}
+	return err
+}
+
+// Rename gives the container another name; its own is a success.
+func (e *Engine) Rename(ctx context.Context, id, name string) error {
+	defer e.seen.forget(id)
+	err := e.do(ctx, "rename container "+id+" to "+name, func(ctx context.Context, c *client.Client) error {
+		return c.ContainerRename(ctx, id, name)
+	})
+	if err == nil || errors.Is(err, reconcile.ErrContainerMissing) || errors.Is(err, reconcile.ErrEngineUnavailable) {
+		return err
+	}
+	if now, look := e.inspect(ctx, id); look == nil && now.Name == "/"+name {
+		return nil
+	}
+	return err
+}
+
+// SetRestart sets the restart policy and looks whether it is set: a container
+// that is stopped for good must not come back with the daemon.
+func (e *Engine) SetRestart(ctx context.Context, id, policy string) error {
+	p, err := restartPolicy(policy)
+	if err != nil {
+		return err
+	}
+	defer e.seen.forget(id)
+	err = e.do(ctx, "set the restart policy of container "+id, func(ctx context.Context, c *client.Client) error {
+		_, err := c.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: p})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	found, err := e.inspect(ctx, id)
+	if err != nil {
+		return fmt.Errorf("verify the restart policy: %w", err)
+	}
+	if got := restartWords(found.HostConfig.RestartPolicy); got != restartWords(p) {
+		return fmt.Errorf("set the restart policy of container %s to %s: the engine still has %s", id, policy, got)
+	}
+	return nil
+}
