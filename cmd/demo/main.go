@@ -28,5 +28,5 @@ func main() {
 		fmt.Println("\nThe demo FAILED.")
 		os.Exit(1)
 	}
-	fmt.Printf("\nAll %d claims held.\n", n.claims)
+	fmt.Printf("\nAll %d claims held, and everything made for them is gone.\n", n.claims)
 }

@@ -186,9 +186,9 @@ func (s *story) claimServes(version string, image testbed.Image) {
 	running := s.shop.Running("web")
 	ok := len(running) == replicas
 	for _, c := range running {
-		ok = ok && c.Health == "healthy" && image.Is(c.ImageID)
+		ok = ok && c.Health == "healthy" && image.Is(c.ImageID) && s.shop.Answer(c) == version
 	}
-	s.claim(ok, fmt.Sprintf("%d healthy containers run exactly the image of %s", replicas, version), running)
+	s.claim(ok, fmt.Sprintf("%d healthy containers run exactly the image of %s and answer so", replicas, version), running)
 }
 
 func (s *story) claimNeverBelow(watch *testbed.Watch) {

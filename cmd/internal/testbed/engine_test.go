@@ -188,6 +188,10 @@ func TestClientCountsWhoAnswered(t *testing.T) {
 	if err := b.Engine.send(t.Context(), "/networks/"+s.Network()+"/connect", nil, connect, nil); err != nil {
 		t.Fatal(err)
 	}
+	web, err := b.Engine.Container(t.Context(), web.ID)
+	if err != nil || s.Answer(web) != "1.0.0" {
+		t.Errorf("asked directly, %s answers %q (%v)", web.Name, s.Answer(web), err)
+	}
 	client := s.Client("http://web:8080/", 100)
 	eventually(t, "some answers", func() bool { return client.Tally().Versions["1.0.0"] > 20 })
 	if err := b.Engine.RemoveContainer(t.Context(), web.ID); err != nil {

@@ -3,6 +3,8 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +61,28 @@ func (s *Stack) Only(service string) Container {
 		s.bed.tb.Fatalf("%s: %d containers of %s run, want 1:\n%s", s.Name, len(running), service, containerText(running))
 	}
 	return running[0]
+}
+
+// Answer is what a container's app answers when it is asked directly, past every
+// name and proxy.
+func (s *Stack) Answer(c Container) string {
+	s.bed.tb.Helper()
+	ctx, cancel := context.WithTimeout(s.bed.tb.Context(), 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Addresses[s.Network()]+":8080/", nil)
+	if err != nil {
+		s.bed.tb.Fatalf("ask %s: %v", c.Name, err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.bed.tb.Fatalf("ask %s: %v", c.Name, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.bed.tb.Fatalf("ask %s: %v", c.Name, err)
+	}
+	return strings.TrimSpace(string(body))
 }
 
 // Mark begins a period to be judged by a Watch.

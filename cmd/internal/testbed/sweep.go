@@ -3,6 +3,7 @@ package testbed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,7 +31,29 @@ func (s sweep) run(ctx context.Context) error {
 	for _, volume := range s.volumes {
 		problems = append(problems, s.engine.remove(ctx, "/volumes/"+volume, nil))
 	}
-	return errors.Join(append(problems, s.images(ctx))...)
+	problems = append(problems, s.images(ctx), s.left(ctx, labels))
+	return errors.Join(problems...)
+}
+
+// left looks again and names what is still there.
+func (s sweep) left(ctx context.Context, labels []string) error {
+	var problems []error
+	for _, label := range labels {
+		narrow := filters(map[string][]string{"label": {label}})
+		narrow.Set("all", "true")
+		var containers, networks, images []struct{ ID string }
+		var volumes struct{ Volumes []struct{ Name string } }
+		problems = append(problems,
+			s.engine.get(ctx, "/containers/json", narrow, &containers),
+			s.engine.get(ctx, "/networks", narrow, &networks),
+			s.engine.get(ctx, "/volumes", narrow, &volumes),
+			s.engine.get(ctx, "/images/json", narrow, &images))
+		if n := len(containers) + len(networks) + len(volumes.Volumes) + len(images); n > 0 {
+			problems = append(problems, fmt.Errorf("left with label %s: containers %v, networks %v, volumes %v, images %v",
+				label, containers, networks, volumes.Volumes, images))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (s sweep) containers(ctx context.Context, label string) error {
