@@ -3,6 +3,7 @@ package state
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,6 +33,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	// A default that suits a slow machine; the command line still overrides it.
+	if err := flag.Set("rapid.checks", "10"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

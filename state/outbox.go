@@ -18,6 +18,8 @@ const (
 	maxWait = 7 * 24 * time.Hour
 	// keepSettled is how many delivered and dropped ones are kept to be looked at.
 	keepSettled = 1000
+	// The bounds are kept whenever so many more have been put in line.
+	outboxSlack = 64
 )
 
 // Enqueue puts d in line. It is dropped without an error if an equal one was put
@@ -36,12 +38,16 @@ func enqueue(ctx context.Context, tx *sql.Tx, d reconcile.Delivery) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO outbox (id, target, event, key, status, created, due, attempts, note)
+	done, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, target, event, key, status, created, due, attempts, note)
 		SELECT ?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, '' WHERE ?8 OR NOT EXISTS
 		(SELECT 1 FROM outbox WHERE target = ?2 AND key = ?4 AND created > ?9)`,
 		d.ID, d.Target, string(event), d.Key, stamp(d.Created), stamp(d.Due), d.Attempts,
 		d.Key == "" || d.Window <= 0, stamp(d.Created.Add(-d.Window)))
 	if err != nil {
+		return err
+	}
+	place, err := done.LastInsertId()
+	if err != nil || place%outboxSlack != 0 {
 		return err
 	}
 	return trimOutbox(ctx, tx, d)

@@ -21,6 +21,8 @@ const (
 // Snapshot copies the database, whole and consistent, and keeps the newest three
 // copies. It returns the copy's path.
 func (s *Store) Snapshot(ctx context.Context) (string, error) {
+	s.copying.Lock() // or two would take the same number
+	defer s.copying.Unlock()
 	return directory(s.dir).snapshot(ctx)
 }
 

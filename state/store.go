@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"davit/reconcile"
@@ -43,6 +44,7 @@ type Store struct {
 
 	// After a good release a copy is due; keepCopies makes it.
 	copyDue chan struct{}
+	copying sync.Mutex
 	stop    chan struct{}
 	stopped chan struct{}
 }
