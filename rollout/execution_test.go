@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"davit/reconcile"
 )
 
@@ -221,6 +223,7 @@ func TestAFailureIsNotHiddenByACancellation(t *testing.T) {
 		s := newScripted()
 		s.takes["start web/1"] = 5 * time.Second
 		s.fails["start web/1"] = errExecFormat
+		s.logs["web/1"] = "panic"
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		r := executor(s).Execute(ctx, job(plan(on(reconcile.StepStart, "web/1"), on(reconcile.StepStop, "old/1", 1))))
@@ -228,6 +231,7 @@ func TestAFailureIsNotHiddenByACancellation(t *testing.T) {
 		if r.Failure == nil || r.Failure.Step.ID != 1 {
 			t.Fatalf("failure is %+v", r.Failure)
 		}
+		equal(t, "logs", r.Failure.Logs, "panic")
 	})
 }
 
@@ -372,6 +376,15 @@ func TestAHangingCallEndsAtItsLimit(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAStopIsGivenTheDeclaredGrace(t *testing.T) {
+	p := plan(on(reconcile.StepStop, "web/1"))
+	grace := types.Duration(time.Hour)
+	p.Project.Services[0].Config.StopGracePeriod = &grace
+	equal(t, "limit", limit(p, p.Steps[0]), time.Hour+stopLimit)
+	p.Project = nil
+	equal(t, "limit without a project", limit(p, p.Steps[0]), stopLimit)
 }
 
 func TestSecretsDoNotLeave(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"davit/reconcile"
 )
 
-// DefaultParallel is how many changes to the engine are under way at once where
-// Options does not say.
+// DefaultParallel is how many changes to the engine a plan has under way at once
+// where Options does not say.
 const DefaultParallel = 16
 
 // Options is what an Executor works with. Engine and Journal are required.
@@ -22,8 +22,10 @@ type Options struct {
 	// messages, reasons and log lines. Nil leaves them as they are.
 	Scrub  func(string) string
 	Logger *slog.Logger
-	// Parallel is the number of changes under way at once; 0 means
-	// DefaultParallel. Gates, monitors and delays do not count.
+	// Parallel is the number of changes that one plan may have under way at once;
+	// 0 means DefaultParallel. Gates, monitors and delays do not count. Plans do
+	// not wait for one another: a rollback is not held up by another stack's
+	// pulls.
 	Parallel int
 }
 

@@ -90,15 +90,20 @@ func room(what, dir string, need uint64) error {
 	if err != nil {
 		return fmt.Errorf("look for room in the %s %s: %w", what, dir, err)
 	}
-	if free := st.Bavail * uint64(st.Bsize); free < need {
-		return reconcile.WithHint(
-			fmt.Errorf("%s %s has %d MiB left and needs %d: %w", what, dir, free>>20, need>>20, reconcile.ErrDiskFull),
+	if err := enough(st, need); err != nil {
+		return reconcile.WithHint(fmt.Errorf("%s %s %w: %w", what, dir, err, reconcile.ErrDiskFull),
 			"make room there; nothing was changed, and the next attempt follows by itself")
 	}
+	return nil
+}
+
+// enough compares what a file system has left with what is needed.
+func enough(st unix.Statfs_t, need uint64) error {
+	if free := st.Bavail * uint64(st.Bsize); free < need {
+		return fmt.Errorf("has %d MiB left and needs %d", free>>20, need>>20)
+	}
 	if st.Files > 0 && st.Ffree < inodeReserve {
-		return reconcile.WithHint(
-			fmt.Errorf("%s %s has room for %d more files only: %w", what, dir, st.Ffree, reconcile.ErrDiskFull),
-			"remove files there; nothing was changed, and the next attempt follows by itself")
+		return fmt.Errorf("has room for %d more files only", st.Ffree)
 	}
 	return nil
 }

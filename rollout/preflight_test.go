@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"davit/reconcile"
 )
 
@@ -41,6 +43,23 @@ func TestDiskAsksForWhatThePlanNeeds(t *testing.T) {
 			if !errors.Is(err, reconcile.ErrDiskFull) || !strings.HasPrefix(err.Error(), c.full) || reconcile.Hint(err) == "" {
 				t.Errorf("error is %v", err)
 			}
+		})
+	}
+}
+
+func TestRoomIsCountedInBytesAndInFiles(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		st   unix.Statfs_t
+		want any
+	}{
+		{"enough of both", unix.Statfs_t{Bsize: 4096, Bavail: 8192, Files: 1 << 20, Ffree: 1 << 19}, nil},
+		{"too few bytes", unix.Statfs_t{Bsize: 4096, Bavail: 256, Files: 1 << 20, Ffree: 1 << 19}, "has 1 MiB left and needs 32"},
+		{"too few files", unix.Statfs_t{Bsize: 4096, Bavail: 8192, Files: 1 << 20, Ffree: 3}, "has room for 3 more files only"},
+		{"a file system that does not count files", unix.Statfs_t{Bsize: 4096, Bavail: 8192}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			equal(t, "error", enough(c.st, 32<<20), c.want)
 		})
 	}
 }

@@ -22,11 +22,15 @@ type watch struct {
 	notBefore time.Time
 
 	looks int
-	// first is the start that the timeout counts from, latest the current one.
-	first, latest time.Time
+	// started is the current start as the engine tells it, latest the same by the
+	// agent's clock, and first the one that the timeout counts from.
+	started, latest, first time.Time
 	// restarts is the engine's count at the last look; crashes is by how much it
 	// grew since the first.
 	restarts, crashes int
+	// stained is true while the container carries the mark of a kill for memory
+	// from before the watch: the engine keeps it until the next start.
+	stained bool
 	// ready is since when the container is ready without interruption; zero while
 	// it is not.
 	ready time.Time
@@ -69,24 +73,27 @@ func (w *watch) look(c reconcile.Container, now time.Time) (verdict string, pass
 
 // take compares the look with the last one.
 func (w *watch) take(c reconcile.Container, now time.Time) {
-	started := w.start(c, now)
-	fresh := w.looks == 0 || !started.Equal(w.latest)
+	fresh := w.looks == 0 || !c.Started.Equal(w.started)
 	restarted := w.looks > 0 && (fresh || c.Restarts != w.restarts)
 	if w.looks > 0 && !w.away {
 		w.crashes += max(c.Restarts-w.restarts, 0)
 	}
+	w.restarts = c.Restarts
 	if restarted {
 		w.began = now
 	}
-	if w.first.IsZero() {
-		w.first = started
+	if fresh {
+		w.stained = c.OOMKilled && w.looks == 0 && w.notBefore.IsZero()
+		w.started, w.latest = c.Started, w.start(c, now)
 	}
-	w.latest, w.restarts = started, c.Restarts
+	if w.first.IsZero() {
+		w.first = w.latest
+	}
 	switch {
 	case !isReady(c):
 		w.ready = time.Time{}
-	case c.Health == reconcile.HealthNone && fresh && !started.IsZero():
-		w.ready = started
+	case c.Health == reconcile.HealthNone && fresh && !w.latest.IsZero():
+		w.ready = w.latest
 	case w.ready.IsZero() || restarted:
 		w.ready = now
 	}
@@ -134,7 +141,7 @@ func (w *watch) broken(c reconcile.Container, now time.Time) error {
 		}
 	case reconcile.Running:
 		switch {
-		case c.OOMKilled:
+		case c.OOMKilled && !w.stained:
 			return &fault{reason: w.name + " ran out of memory" + after(w.latest, now)}
 		case c.Health == reconcile.Unhealthy && w.gate.Kind != reconcile.GateCompleted:
 			return &fault{reason: w.name + " became unhealthy" + after(w.latest, now)}

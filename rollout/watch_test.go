@@ -99,15 +99,20 @@ func TestGates(t *testing.T) {
 		{"a restart by hand begins anew", ready(5 * sec), []glance{{4 * sec, !away, ran(up, 0)}, {6 * sec, !away, ran(up, 5*sec)}, {9900 * ms, !away, ran(up, 5*sec)}}, "", false},
 		{"readiness after a restart passes", ready(5 * sec), []glance{{4 * sec, !away, ran(up, 0)}, {6 * sec, !away, ran(up, 5*sec)}, {10 * sec, !away, ran(up, 5*sec)}}, "running for 5s", false},
 		{"a lapse of health begins anew", ready(5 * sec), []glance{{sec, !away, ran(up, 0, well)}, {4 * sec, !away, ran(up, 0, starting)}, {5 * sec, !away, ran(up, 0, well)}, {9 * sec, !away, ran(up, 0, well)}}, "", false},
+		{"health that a restart did not interrupt begins anew all the same", ready(5 * sec), []glance{{sec, !away, ran(up, 0, well)}, {4 * sec, !away, ran(up, 3*sec, well)}, {8 * sec, !away, ran(up, 3*sec, well)}}, "", false},
 		{"a pause is not running", ready(5 * sec), []glance{{sec, !away, ran(up, 0)}, {4 * sec, !away, ran(reconcile.Paused, 0)}, {6 * sec, !away, ran(up, 0)}}, "", false},
-		{"a clock that is ahead does not delay for longer than the time asked for", ready(5 * sec), []glance{{0, !away, ran(up, time.Hour)}, {5 * sec, !away, ran(up, time.Hour)}}, "", false},
+		{"a clock that is ahead does not delay for longer than the time asked for", ready(5 * sec), []glance{{0, !away, ran(up, time.Hour)}, {5 * sec, !away, ran(up, time.Hour)}}, "running for 5s", false},
+		{"nor does it keep a monitor from ending", monitor, []glance{{0, !away, ran(up, time.Hour)}, {10 * sec, !away, ran(up, time.Hour)}}, "passed", false},
+		{"nor a timeout from coming", ready(0), []glance{{0, !away, ran(up, time.Hour, starting)}, {2 * time.Minute, !away, ran(up, time.Hour, starting)}}, "web/3 did not become healthy within 2m: its health is starting", true},
 		// Early failures.
 		{"an exit fails", ready(5 * sec), []glance{{sec, !away, ran(exited, 0, code(2, 1300*ms))}}, "web/3 exited with code 2 after 1.3s", true},
 		{"even with code 0", ready(5 * sec), []glance{{sec, !away, ran(exited, 0, code(0, sec))}}, "web/3 exited with code 0 after 1s", true},
 		{"unless it may", may, []glance{{sec, !away, ran(exited, 0, code(0, sec))}}, "completed after 1s", false},
 		{"which no other code is", may, []glance{{sec, !away, ran(exited, 0, code(1, sec))}}, "web/3 exited with code 1 after 1s", true},
 		{"a kill for memory fails", ready(5 * sec), []glance{{sec, !away, ran(exited, 0, code(137, 2*sec), oom)}}, "web/3 was killed for lack of memory after 2s", true},
-		{"so does one of a child", ready(5 * sec), []glance{{sec, !away, ran(up, 0, oom)}}, "web/3 ran out of memory after 1s", true},
+		{"so does one of a child", ready(5 * sec), []glance{{0, !away, ran(up, 0)}, {sec, !away, ran(up, 0, oom)}}, "web/3 ran out of memory after 1s", true},
+		{"one from before the gate is history", ready(5 * sec), []glance{{sec, !away, ran(up, -time.Hour, oom)}}, "running for 1h0m1s", false},
+		{"but not after the next start", ready(5 * sec), []glance{{sec, !away, ran(up, -2*sec, oom)}, {2 * sec, !away, ran(up, 2*sec, oom)}}, "web/3 ran out of memory after 0s", true},
 		{"a dead one fails", ready(0), []glance{{sec, !away, ran(reconcile.Dead, 0)}}, "web/3 is dead", true},
 		{"unhealthy fails at once", ready(0), []glance{{0, !away, ran(up, 0, starting)}, {12 * sec, !away, ran(up, 0, ill)}}, "web/3 became unhealthy after 12s", true},
 		{"a restart loop fails", ready(5 * sec), []glance{{sec, !away, ran(again, 0, code(3, sec))}}, "web/3 is in a restart loop, it exited with code 3", true},
@@ -141,6 +146,7 @@ func TestGates(t *testing.T) {
 		{"an engine's own restart of it is no crash", monitor, []glance{{0, !away, ran(up, 0)}, {2 * sec, away, reconcile.Container{}}, {5 * sec, !away, ran(up, 4*sec, restarts(1))}, {14 * sec, !away, ran(up, 4*sec, restarts(1))}}, "", false},
 		{"after which it is watched anew", monitor, []glance{{0, !away, ran(up, 0)}, {2 * sec, away, reconcile.Container{}}, {5 * sec, !away, ran(up, 4*sec)}, {15 * sec, !away, ran(up, 4*sec)}}, "passed", false},
 		{"an outage that is over excuses nothing later", ready(9 * sec), []glance{{sec, !away, ran(up, 0)}, {2 * sec, away, reconcile.Container{}}, {5 * sec, !away, ran(up, 0)}, {6 * sec, !away, ran(exited, 0, code(2, 6*sec))}}, "web/3 exited with code 2 after 6s", true},
+		{"one that the returning engine is about to restart is given time", ready(5 * sec), []glance{{0, !away, ran(up, 0)}, {sec, away, reconcile.Container{}}, {2 * sec, !away, ran(again, 0)}}, "", false},
 		{"the time of an outage is not counted", ready(0), []glance{{0, !away, ran(up, 0, starting)}, {sec, away, reconcile.Container{}}, {20 * sec, !away, ran(up, 0, starting)}, {130 * sec, !away, ran(up, 0, starting)}}, "", false},
 		{"but all of the rest is", ready(0), []glance{{0, !away, ran(up, 0, starting)}, {sec, away, reconcile.Container{}}, {20 * sec, !away, ran(up, 0, starting)}, {140 * sec, !away, ran(up, 0, starting)}}, "web/3 did not become healthy within 2m: its health is starting", true},
 	} {
@@ -191,6 +197,14 @@ func TestAContainerIsNoOlderThanItsStart(t *testing.T) {
 	looks[0].c.Health = reconcile.HealthStarting
 	if got, err := verdictOf(newWatch(task, zero), looks); got != "" || err != nil {
 		t.Errorf("verdict is %q, error %v", got, err)
+	}
+}
+
+func TestAKillForMemoryRightAfterOurStartIsSeenAtTheFirstLook(t *testing.T) {
+	task := task{step: gated(of(reconcile.StepGate, "web", 3), reconcile.Gate{StableFor: 5 * sec}), started: zero}
+	_, err := verdictOf(newWatch(task, zero), []glance{{50 * ms, !away, ran(reconcile.Running, 0, oom)}})
+	if err == nil {
+		t.Error("no failure")
 	}
 }
 
