@@ -76,6 +76,16 @@ func (c *Client) Poll(ctx context.Context) (s SourceStatus, err error) {
 	return s, c.post(ctx, "/v1/poll", Order{}, &s)
 }
 
+// Apply lists the source now and wakes a stack, or every one for "". What became
+// of it is for Status and Events to tell.
+func (c *Client) Apply(ctx context.Context, stack string) (s SourceStatus, err error) {
+	path := "/v1/apply"
+	if stack != "" {
+		path = "/v1/stacks/" + url.PathEscape(stack) + "/apply"
+	}
+	return s, c.post(ctx, path, Order{}, &s)
+}
+
 // Order gives an order about a stack: apply, rollback, unpin, retry, suspend,
 // resume or remove.
 func (c *Client) Order(ctx context.Context, stack, verb string, o Order) error {

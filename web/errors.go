@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,14 +45,18 @@ func refuse(w http.ResponseWriter, err error) {
 
 // reply sends value. A reader that went away is nobody's problem.
 func reply(w http.ResponseWriter, status int, value any) {
-	body, err := json.Marshal(value)
-	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"error":"encode the answer"}`)
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
+		status = http.StatusInternalServerError
+		body.Reset()
+		body.WriteString(`{"error":"encode the answer"}`)
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(body.Bytes())
 }
 
 // code is the status code that says what kind of error err is.
@@ -60,6 +65,10 @@ func code(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.Status
+	case errors.Is(err, reconcile.ErrNoSuchStack), errors.Is(err, reconcile.ErrNoSuchRelease):
+		return http.StatusNotFound
+	case errors.Is(err, reconcile.ErrNotApplicable):
+		return http.StatusConflict
 	case errors.Is(err, reconcile.ErrDiskFull):
 		return http.StatusInsufficientStorage
 	case errors.Is(err, reconcile.ErrEngineUnavailable), errors.Is(err, reconcile.ErrRegistryUnavailable):

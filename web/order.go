@@ -31,19 +31,13 @@ func (s *Server) order(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A stack that was only just pushed is not known before the poll.
-	if verb != "apply" {
-		if err := s.known(r, stack); err != nil {
-			return nil, err
-		}
-	}
 	ctx := r.Context()
 	switch verb {
 	case "apply":
-		return s.apply(r, stack)
+		return s.wake(r, stack)
 	case "rollback":
 		release, err := s.Agent.Rollback(ctx, reconcile.RollbackRequest{Stack: stack, To: o.To, Hold: o.Hold, Actor: o.Actor})
-		return NewRelease(release), conflict(err)
+		return NewRelease(release), err
 	case "suspend":
 		return s.suspend(r, o)
 	case "unpin":
@@ -57,17 +51,22 @@ func (s *Server) order(r *http.Request) (any, error) {
 	default:
 		return nil, &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("POST %s: no such verb", r.URL.Path)}
 	}
-	return done{Stack: stack, Verb: verb}, conflict(err)
+	return done{Stack: stack, Verb: verb}, err
 }
 
-func (s *Server) apply(r *http.Request, stack string) (any, error) {
+// applyAll polls and wakes every stack.
+func (s *Server) applyAll(r *http.Request) (any, error) { return s.wake(r, "") }
+
+func (s *Server) wake(r *http.Request, stack string) (any, error) {
 	// A source that is down is no reason not to correct drift: its error is in
 	// the answer.
 	if err := s.Source.Poll(r.Context()); err != nil && r.Context().Err() != nil {
 		return nil, err
 	}
-	if err := s.known(r, stack); err != nil {
-		return nil, err
+	if stack != "" {
+		if err := s.known(r, stack); err != nil {
+			return nil, err
+		}
 	}
 	s.Agent.Wake(stack, reconcile.TriggerCLI)
 	return s.Source.State(), nil
@@ -84,7 +83,7 @@ func (s *Server) suspend(r *http.Request, o Order) (any, error) {
 	}
 	stack := r.PathValue("stack")
 	err := s.Agent.Suspend(r.Context(), reconcile.SuspendRequest{Stack: stack, Reason: o.Reason, Actor: o.Actor, For: length})
-	return done{Stack: stack, Verb: "suspend"}, conflict(err)
+	return done{Stack: stack, Verb: "suspend"}, err
 }
 
 // readOrder reads the body, strictly: a misspelt key must not be an order to do
@@ -104,13 +103,4 @@ func readOrder(r *http.Request) (Order, error) {
 		return o, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("read the order: %v", err)}
 	}
 	return o, nil
-}
-
-// conflict marks an order that the agent understood and refuses: unless the
-// error says otherwise, the stack is not in a state for it.
-func conflict(err error) error {
-	if err == nil || code(err) != http.StatusInternalServerError {
-		return err
-	}
-	return &Error{Status: http.StatusConflict, Message: err.Error(), Hint: reconcile.Hint(err)}
 }

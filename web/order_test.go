@@ -59,7 +59,10 @@ func TestErrorsKeepTheirStatusMessageAndHint(t *testing.T) {
 		err    error
 		status int
 	}{
-		"a stack that is not in a state for it": {errors.New("remove shop: it is declared"), http.StatusConflict},
+		"a stack that is not in a state for it": {fmt.Errorf("remove shop: %w: it is declared", reconcile.ErrNotApplicable), http.StatusConflict},
+		"a stack that is not there":             {fmt.Errorf("%w: shop", reconcile.ErrNoSuchStack), http.StatusNotFound},
+		"a release that is not there":           {fmt.Errorf("%w: v9", reconcile.ErrNoSuchRelease), http.StatusNotFound},
+		"anything else":                         {errors.New("store: broken"), http.StatusInternalServerError},
 		"an engine that is away":                {fmt.Errorf("observe: %w", reconcile.ErrEngineUnavailable), http.StatusServiceUnavailable},
 		"a full disk":                           {fmt.Errorf("store: %w", reconcile.ErrDiskFull), http.StatusInsufficientStorage},
 		"a deadline":                            {fmt.Errorf("store: %w", context.DeadlineExceeded), http.StatusGatewayTimeout},
@@ -89,7 +92,7 @@ func TestBadRequestsAreRefusedPrecisely(t *testing.T) {
 		"unknown path":       {"GET", "/v2/status", "", 404, "no such path"},
 		"wrong method":       {"POST", "/v1/status", "", 405, "use GET"},
 		"unknown verb":       {"POST", "/v1/stacks/shop/explode", "", 404, "no such verb"},
-		"unknown stack":      {"POST", "/v1/stacks/nope/retry", "", 404, `stack "nope"`},
+		"unknown stack":      {"POST", "/v1/stacks/nope/apply", "", 404, `stack "nope"`},
 		"unknown in history": {"GET", "/v1/history/nope", "", 404, `stack "nope"`},
 		"unknown in plan":    {"GET", "/v1/plan?stack=nope", "", 404, `stack "nope"`},
 		"misspelt key":       {"POST", "/v1/stacks/shop/rollback", `{"too":"v1"}`, 400, `"too"`},

@@ -139,6 +139,7 @@ func (s *Server) Handler(ctx context.Context) http.Handler {
 	mux.Handle("GET /v1/config/{stack}", answer(readTimeout, s.config))
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { s.events(ctx, w, r) })
 	mux.Handle("POST /v1/poll", answer(actTimeout, s.poll))
+	mux.Handle("POST /v1/apply", answer(actTimeout, s.applyAll))
 	mux.Handle("POST /v1/stacks/{stack}/{verb}", answer(actTimeout, s.order))
 	return s.guard(mux)
 }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// applyCommand reconciles now and waits.
+type applyCommand struct {
+	*console
+	options *options
+	dir     string
+	timeout time.Duration
+}
+
+func applyVerb(c *console) *cobra.Command {
+	a := &applyCommand{console: c}
+	cmd := &cobra.Command{
+		Use:   "apply [STACK]",
+		Short: "Poll and reconcile now, and wait for the outcome",
+		Long: "Make the agent poll its source and reconcile now, show what happens, and wait until every\n" +
+			"stack, or the one given, has come to rest. With --dir the stacks of a directory are applied\n" +
+			"by this command itself; no agent may run on the same data directory.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stack := ""
+			if len(args) == 1 {
+				stack = args[0]
+			}
+			return a.run(cmd.Context(), stack)
+		},
+	}
+	a.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
+	cmd.Flags().StringVar(&a.dir, "dir", "", "apply the stacks of this directory")
+	cmd.Flags().DurationVar(&a.timeout, "timeout", 15*time.Minute, "how long to wait (0 for ever)")
+	return cmd
+}
+
+func (a *applyCommand) run(ctx context.Context, stack string) error {
+	config, err := a.options.load()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx, a.timeout)
+	defer cancel()
+	what := "apply"
+	if stack != "" {
+		what += " " + stack
+	}
+	if a.dir != "" {
+		return timedOut(ctx, a.directory(ctx, config, stack), what, a.timeout)
+	}
+	client := a.client(config)
+	defer client.Close()
+	w, err := a.newWatch(ctx, client, stack, a.Out)
+	if err != nil {
+		return err
+	}
+	source, err := client.Apply(ctx, stack)
+	if err != nil {
+		return err
+	}
+	if source.LastError != "" {
+		fmt.Fprintln(a.Err, "davit: the source was not read: "+tidy(source.LastError))
+	}
+	return timedOut(ctx, w.until(ctx, w.settled), what, a.timeout)
+}

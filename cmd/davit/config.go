@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/hashicorp/go-multierror"
+
+	"davit/reconcile"
+)
+
+// Config is everything that can be set. Flags, DAVIT_* variables and the
+// configuration file say the same things; docs/configuration.md lists them. A
+// secret is never a value here, only the name of a file that holds it.
+type Config struct {
+	Repo                        string
+	Branch, Tag, Semver, Commit string
+	TagPrefix                   string
+	Prerelease                  bool
+	Path                        string
+	Interval                    string
+
+	TokenFile, Username, PasswordFile             string
+	SSHKeyFile, SSHPassphraseFile, KnownHostsFile string
+	CAFile                                        string
+
+	Data         string
+	Engine       string
+	DockerConfig string
+	// InsecureRegistries may be spoken to over plain http.
+	InsecureRegistries []string
+	KeepReleases       int
+	Env                map[string]string
+	EnvDir             string
+	Webhooks           []Webhook
+
+	LogFormat, LogLevel string
+}
+
+// Webhook is one receiver of events.
+type Webhook struct {
+	URL string
+	// SecretFile holds the key that signs every delivery.
+	SecretFile string
+	// Events are the kinds that are sent; empty means those that a person wants
+	// to be woken for.
+	Events []string
+}
+
+// defaults are the settings where nobody says anything.
+func (c *console) defaults() Config {
+	data := "/var/lib/davit"
+	if !c.Root {
+		state := c.Getenv("XDG_STATE_HOME")
+		if state == "" {
+			state = filepath.Join(c.Getenv("HOME"), ".local", "state")
+		}
+		data = filepath.Join(state, "davit")
+	}
+	docker := c.Getenv("DOCKER_CONFIG")
+	if docker == "" {
+		docker = filepath.Join(c.Getenv("HOME"), ".docker")
+	}
+	engine := c.Getenv("DOCKER_HOST")
+	if engine == "" {
+		engine = "unix:///var/run/docker.sock"
+	}
+	return Config{
+		Path: ".", Interval: "30s", Data: data, Engine: engine, DockerConfig: docker,
+		KeepReleases: 3, LogFormat: "text", LogLevel: "info",
+	}
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// check finds what no single setting can know, every mistake at once.
+func (o Config) check() error {
+	var all *multierror.Error
+	if o.PasswordFile != "" && o.Username == "" {
+		all = multierror.Append(all, errors.New("password_file: needs username"))
+	}
+	if o.PasswordFile != "" && o.TokenFile != "" {
+		all = multierror.Append(all, errors.New("token_file and password_file exclude each other"))
+	}
+	if o.SSHPassphraseFile != "" && o.SSHKeyFile == "" {
+		all = multierror.Append(all, errors.New("ssh_passphrase_file: needs ssh_key_file"))
+	}
+	if u, err := url.Parse(o.Repo); err == nil && u.User != nil {
+		if _, secret := u.User.Password(); secret {
+			all = multierror.Append(all, reconcile.WithHint(errors.New("repo: the URL holds a password"),
+				"put it into a file and name that with token_file, or username and password_file"))
+		}
+	}
+	for name := range o.Env {
+		if !variableName.MatchString(name) {
+			all = multierror.Append(all, fmt.Errorf("env: %q is not a variable's name", name))
+		}
+	}
+	for i, w := range o.Webhooks {
+		if err := w.check(); err != nil {
+			all = multierror.Append(all, fmt.Errorf("webhook %d: %w", i+1, err))
+		}
+	}
+	return flatten(all)
+}
+
+func (w Webhook) check() error {
+	u, err := url.Parse(w.URL)
+	switch {
+	case w.URL == "":
+		return errors.New("url is missing")
+	case err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "":
+		return fmt.Errorf("url %q is not an http or https address", w.URL)
+	}
+	for _, kind := range w.Events {
+		if !slices.Contains(eventKinds(), reconcile.EventKind(kind)) {
+			return reconcile.WithHint(fmt.Errorf("events: no event is called %q", kind), "docs/json.md lists the kinds")
+		}
+	}
+	return nil
+}
+
+// flatten is all with one mistake a line, nil when there are none.
+func flatten(all *multierror.Error) error {
+	if all == nil {
+		return nil
+	}
+	if len(all.Errors) == 1 {
+		return all.Errors[0]
+	}
+	all.ErrorFormat = func(errs []error) string {
+		text := fmt.Sprintf("%d mistakes:", len(errs))
+		for _, err := range errs {
+			text += "\n  " + err.Error()
+		}
+		return text
+	}
+	return all
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"davit/engine"
+	"davit/reconcile"
+	"davit/registry"
+	"davit/rollout"
+	"davit/state"
+)
+
+// Floor-2 packages do not know each other: that they fit is held here.
+var (
+	_ rollout.Engine      = (*engine.Engine)(nil)
+	_ reconcile.Engine    = (*engine.Engine)(nil)
+	_ reconcile.Keeper    = (*engine.Engine)(nil)
+	_ reconcile.Registry  = (*registry.Resolver)(nil)
+	_ reconcile.Executor  = (*rollout.Executor)(nil)
+	_ reconcile.History   = (*state.Store)(nil)
+	_ reconcile.Decisions = (*state.Store)(nil)
+	_ reconcile.Journal   = (*state.Store)(nil)
+	_ record              = (*state.Store)(nil)
+)
+
+// record is what is remembered of this host.
+type record interface {
+	reconcile.History
+	reconcile.Decisions
+	reconcile.Journal
+}
+
+// host is this machine as plans see it: its engine, the registries, the loop
+// that decides and the executor that acts.
+type host struct {
+	instance string
+	key      []byte
+	engine   *engine.Engine
+	executor *rollout.Executor
+	loop     *reconcile.Loop
+	secrets  *secrets
+}
+
+// identity is the host's name and key.
+type identity struct {
+	instance string
+	key      []byte
+}
+
+// newHost builds a host on a record. It talks to nobody yet.
+func newHost(config Config, id identity, r record, emit func(reconcile.Event), logger *slog.Logger) (*host, error) {
+	h := &host{instance: id.instance, key: id.key, secrets: newSecrets()}
+	var err error
+	h.engine, err = engine.New(engine.Options{
+		Host: config.Engine, Instance: id.instance, DockerConfigDir: config.DockerConfig, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	disk := rollout.Disk{Data: config.Data}
+	if strings.HasPrefix(config.Engine, "unix://") {
+		disk.Engine = "/var/lib/docker"
+	}
+	h.executor = rollout.New(rollout.Options{
+		Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: logger,
+	})
+	resolver, err := registry.New(registry.Options{ConfigDir: config.DockerConfig, Insecure: config.InsecureRegistries})
+	if err != nil {
+		return nil, err
+	}
+	h.loop = reconcile.New(reconcile.Options{
+		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r,
+		Emit: emit, Logger: logger, KeepReleases: config.KeepReleases,
+	})
+	return h, nil
+}
+
+func (h *host) close() error { return h.engine.Close() }
+
+// stacks loads revisions for this host and learns their secrets on the way.
+func (h *host) stacks(config Config, r record) loader {
+	return learned{stacks: stacks{config: config, key: h.key, recorded: r.Stacks}, secrets: h.secrets}
+}
+
+// identify reads, and makes on first use, what tells this host from others.
+func identify(data string) (id identity, err error) {
+	if id.instance, err = state.Instance(data); err != nil {
+		return id, err
+	}
+	id.key, err = state.HostKey(data)
+	return id, err
+}
+
+// recognise is identify for commands that must not write: on a host that never
+// ran an agent nothing is this davit's.
+func recognise(data string) (identity, error) {
+	for _, name := range []string{"instance", "host.key"} {
+		_, err := os.Stat(filepath.Join(data, name))
+		if errors.Is(err, os.ErrNotExist) {
+			return identity{instance: "none-yet"}, nil
+		}
+		if err != nil {
+			return identity{}, fmt.Errorf("read the identity of this host: %w", err)
+		}
+	}
+	return identify(data)
+}
+
+// readOnly is a record that cannot be changed; without a reader it is empty.
+type readOnly struct{ *state.Reader }
+
+var errReadOnly = errors.New("this command does not write")
+
+func (r readOnly) Releases(ctx context.Context, stack string, limit int) ([]reconcile.Release, error) {
+	if r.Reader == nil {
+		return nil, nil
+	}
+	return r.Reader.Releases(ctx, stack, limit)
+}
+
+func (r readOnly) Stacks(ctx context.Context) ([]string, error) {
+	if r.Reader == nil {
+		return nil, nil
+	}
+	return r.Reader.Stacks(ctx)
+}
+
+func (r readOnly) Controls(ctx context.Context, stack string) (reconcile.Controls, error) {
+	if r.Reader == nil {
+		return reconcile.Controls{}, nil
+	}
+	return r.Reader.Controls(ctx, stack)
+}
+
+func (r readOnly) close() error {
+	if r.Reader == nil {
+		return nil
+	}
+	return r.Close()
+}
+
+func (readOnly) Begin(context.Context, reconcile.Release) (reconcile.Release, error) {
+	return reconcile.Release{}, errReadOnly
+}
+func (readOnly) Finish(context.Context, reconcile.Release) error        { return errReadOnly }
+func (readOnly) SetHold(context.Context, string, *reconcile.Hold) error { return errReadOnly }
+func (readOnly) SetPin(context.Context, string, *reconcile.Pin) error   { return errReadOnly }
+func (readOnly) SetSuspension(context.Context, string, *reconcile.Suspension) error {
+	return errReadOnly
+}
+func (readOnly) Intend(context.Context, reconcile.Entry) error { return errReadOnly }
+func (readOnly) Done(context.Context, reconcile.Entry) error   { return errReadOnly }

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	stops := make(chan os.Signal, 2)
+	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-stops
+		cancel()
+		// Any instant is a safe instant to die, so a second signal does not wait.
+		<-stops
+		fmt.Fprintln(os.Stderr, "davit: second signal, not waiting")
+		os.Exit(exitError)
+	}()
+	os.Exit(run(ctx, terminal(), os.Args[1:]...))
+}
+
+// hangups asks for SIGHUP, which means "poll now" to the agent. Commands that do
+// not ask for it end with their terminal.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}

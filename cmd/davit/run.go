@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"davit/engine"
+	"davit/gitsource"
+	"davit/reconcile"
+	"davit/state"
+	"davit/web"
+)
+
+// runCommand is the agent.
+type runCommand struct {
+	*console
+	options *options
+}
+
+func runVerb(c *console) *cobra.Command {
+	r := &runCommand{console: c}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent: follow a repository and keep this host as it declares",
+		Long: "Run the agent: follow a repository and keep this host as it declares.\n" +
+			"SIGHUP polls now. SIGINT or SIGTERM ends it at the next safe point, a second one at once.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context()) },
+	}
+	r.options = c.configure(cmd, append(hostSettings(), agentSettings()...)...)
+	return cmd
+}
+
+func (r *runCommand) run(ctx context.Context) error {
+	config, err := r.options.load()
+	if err != nil {
+		return err
+	}
+	if config.Repo == "" {
+		return reconcile.WithHint(errors.New("no repository given"), "davit run --repo URL, or repo: in the file named with --config")
+	}
+	logger := r.logger(config)
+	for _, name := range r.unknownVariables() {
+		logger.Warn("variable sets nothing", "name", name)
+	}
+	a := &agent{config: config, logger: logger, now: r.Now, hangups: r.Hangups()}
+	defer a.close()
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	return a.serve(ctx)
+}
+
+// logger writes to standard error.
+func (c *console) logger(config Config) *slog.Logger {
+	level := new(slog.LevelVar)
+	_ = level.UnmarshalText([]byte(config.LogLevel)) // load has checked it
+	o := &slog.HandlerOptions{Level: level}
+	if config.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(c.Err, o))
+	}
+	return slog.New(slog.NewTextHandler(c.Err, o))
+}
+
+// agent is the one place where all parts meet.
+type agent struct {
+	config  Config
+	logger  *slog.Logger
+	now     func() time.Time
+	hangups <-chan os.Signal
+	// watch sees every event, besides all others.
+	watch func(reconcile.Event)
+
+	id     identity
+	store  *state.Store
+	lost   bool // the record was empty or had to be repaired
+	stream *stream
+	bell   *web.Bell
+	host   *host
+	poller *poller
+
+	// undo takes down what was set up, the last first.
+	undo []func()
+}
+
+func (a *agent) onClose(f func()) { a.undo = append(a.undo, f) }
+
+func (a *agent) close() {
+	for _, f := range slices.Backward(a.undo) {
+		f()
+	}
+}
+
+// open takes the data directory and builds every part, without talking to the
+// repository or the engine.
+func (a *agent) open(ctx context.Context) error {
+	if err := a.openHost(ctx); err != nil {
+		return err
+	}
+	var err error
+	a.poller, err = a.newPoller()
+	return err
+}
+
+// openHost is open without the repository, for `apply --dir`.
+func (a *agent) openHost(ctx context.Context) error {
+	if err := a.openRecord(ctx); err != nil {
+		return err
+	}
+	if err := a.openStream(ctx); err != nil {
+		return err
+	}
+	var err error
+	a.host, err = newHost(a.config, a.id, a.store, a.stream.emit, a.logger)
+	if err != nil {
+		return err
+	}
+	a.onClose(func() { a.report("close the engine", a.host.close()) })
+	return nil
+}
+
+// openRecord locks the data directory and opens what is in it.
+func (a *agent) openRecord(ctx context.Context) error {
+	store, recovery, err := state.Open(state.Options{Dir: a.config.Data, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	a.store = store
+	a.onClose(func() { a.report("close the record", store.Close()) })
+	if a.id, err = identify(a.config.Data); err != nil {
+		return err
+	}
+	known, err := store.Stacks(ctx)
+	a.lost = recovery.Happened() || len(known) == 0
+	if err == nil && recovery.Happened() {
+		_, err = store.AppendEvent(ctx, reconcile.Event{At: a.now(), Kind: reconcile.EventStateRecovered,
+			Severity: reconcile.SeverityError, Message: recovery.String()})
+		a.logger.Error("record was repaired", "how", recovery.String())
+	}
+	return err
+}
+
+func (a *agent) newPoller() (*poller, error) {
+	c := a.config
+	source, err := gitsource.New(gitsource.Options{
+		URL: c.Repo, Data: c.Data, Log: a.logger,
+		Selector: gitsource.Selector{Branch: c.Branch, Tag: c.Tag, Semver: c.Semver, Commit: c.Commit, TagPrefix: c.TagPrefix, Prerelease: c.Prerelease},
+		Auth: gitsource.Auth{TokenFile: c.TokenFile, Username: c.Username, PasswordFile: c.PasswordFile,
+			SSHKeyFile: c.SSHKeyFile, PassphraseFile: c.SSHPassphraseFile, KnownHostsFile: c.KnownHostsFile, CAFile: c.CAFile},
+	})
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := gitsource.ParseSchedule(c.Interval)
+	if err != nil {
+		return nil, err
+	}
+	return &poller{
+		source: source, schedule: schedule, loader: a.host.stacks(c, a.store), loop: a.host.loop, emit: a.stream.emit,
+		remember: a.remember, logger: a.logger, now: a.now, asked: make(chan chan error, 1),
+	}, nil
+}
+
+// revisionKey is where the newest declared revision is remembered.
+const revisionKey = "revision"
+
+// remember keeps a revision for commands that run without an agent.
+func (a *agent) remember(ctx context.Context, r reconcile.Revision) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return a.store.Remember(ctx, revisionKey, string(text))
+}
+
+// serve runs every part until ctx ends and waits for each to end.
+func (a *agent) serve(ctx context.Context) error {
+	a.logger.Info("davit starts", "version", programVersion(), "instance", a.id.instance, "data", a.config.Data, "source", a.poller.source.String())
+	if err := a.recover(ctx); err != nil {
+		return err
+	}
+	listener, err := web.Listen(ctx, filepath.Join(a.config.Data, web.SocketName))
+	if err != nil {
+		return err
+	}
+	server := web.New(web.Options{
+		Agent: a.host.loop, History: a.store, Events: a.store, Bell: a.bell, Source: a.poller,
+		Logger: a.logger, Version: programVersion(), Instance: a.id.instance,
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Serve(ctx, listener) })
+	g.Go(func() error { return a.host.loop.Run(ctx) })
+	g.Go(func() error { a.poller.run(ctx); return nil })
+	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
+	g.Go(func() error { a.obeyHangups(ctx); return nil })
+	err = g.Wait()
+	a.logger.Info("davit ends")
+	return err
+}
+
+// unlessOver drops the error that only says that ctx did.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// changed passes on what the engine reports: it wakes the gates that watch the
+// container, and the loop.
+func (a *agent) changed(c engine.Change) {
+	a.host.executor.Changed(c.Container)
+	a.host.loop.Wake(c.Stack, reconcile.TriggerDrift)
+}
+
+func (a *agent) obeyHangups(ctx context.Context) {
+	for {
+		select {
+		case <-a.hangups:
+			a.poller.ask()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *agent) report(what string, err error) {
+	if err != nil {
+		a.logger.Error(what, "error", err)
+	}
+}

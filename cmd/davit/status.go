@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"davit/reconcile"
+	"davit/web"
+)
+
+// statusCommand shows how every stack stands.
+type statusCommand struct {
+	*console
+	options *options
+	output  *format
+	check   bool
+}
+
+func statusVerb(c *console) *cobra.Command {
+	s := &statusCommand{console: c}
+	cmd := &cobra.Command{
+		Use:   "status [STACK]",
+		Short: "Show how every stack stands",
+		Long: "Show how every stack stands against its source and how well it runs.\n" +
+			"Without an agent it is worked out from the records and one look at the engine.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd.Context(), args) },
+	}
+	s.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
+	s.output = outputFlag(cmd)
+	cmd.Flags().BoolVar(&s.check, "check", false, "exit 0 only when everything is synced and healthy, else 1")
+	return cmd
+}
+
+func (s *statusCommand) run(ctx context.Context, args []string) error {
+	config, err := s.options.load()
+	if err != nil {
+		return err
+	}
+	status, source, err := s.read(ctx, config)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		status.Stacks = slices.DeleteFunc(status.Stacks, func(k reconcile.StackStatus) bool { return k.Name != args[0] })
+		if len(status.Stacks) == 0 {
+			return web.NotFound(args[0])
+		}
+	}
+	if s.output.json() {
+		err = printJSON(s.Out, status)
+	} else {
+		s.print(status, source, len(args) == 1)
+	}
+	if err == nil && s.check && !settledWell(status, source) {
+		return &exit{Code: exitError}
+	}
+	return err
+}
+
+// settledWell reports whether everything is synced and healthy. A source that
+// was never read has said nothing yet, so nothing is well.
+func settledWell(status web.Status, source web.SourceStatus) bool {
+	for _, k := range status.Stacks {
+		if k.Sync != reconcile.SyncSynced || k.Health != reconcile.ConditionHealthy {
+			return false
+		}
+	}
+	return len(status.Stacks) > 0 || source.LastFetch != nil
+}
+
+func (s *statusCommand) print(status web.Status, source web.SourceStatus, detailed bool) {
+	if source.LastError != "" {
+		fmt.Fprintln(s.Out, s.paint("source: ", red)+tidy(source.LastError))
+	}
+	if len(status.Stacks) == 0 {
+		fmt.Fprintln(s.Out, "no stacks")
+		return
+	}
+	t := s.table("STACK", "VERSION", "REVISION", "SYNC", "HEALTH", "READY", "SINCE")
+	for _, k := range status.Stacks {
+		ready, desired := 0, 0
+		for _, service := range k.Services {
+			ready, desired = ready+service.Ready, desired+service.Desired
+		}
+		t.row(cell{k.Name, bold}, plain(k.Version), plain(shortRevision(k.Revision)), cell{string(k.Sync), syncColour(k.Sync)},
+			cell{string(k.Health), healthColour(k.Health)}, plain(fmt.Sprintf("%d/%d", ready, desired)), plain(ago(s.Now(), k.Since)))
+		t.note("waiting for", k.WaitingFor)
+		if k.LastError != source.LastError {
+			t.note("error", k.LastError)
+		}
+	}
+	t.print()
+	if detailed {
+		fmt.Fprintln(s.Out)
+		s.services(status.Stacks[0])
+	}
+}
+
+func (s *statusCommand) services(k reconcile.StackStatus) {
+	t := s.table("SERVICE", "READY", "IMAGE", "CONTAINERS")
+	for _, service := range k.Services {
+		short := make([]string, len(service.Containers))
+		for i, id := range service.Containers {
+			short[i] = id[:min(12, len(id))]
+		}
+		t.row(plain(service.Name), plain(fmt.Sprintf("%d/%d", service.Ready, service.Desired)),
+			plain(service.Image), plain(strings.Join(short, " ")))
+	}
+	t.print()
+}
+
+func syncColour(s reconcile.Sync) colour {
+	switch s {
+	case reconcile.SyncSynced:
+		return green
+	case reconcile.SyncHeld, reconcile.SyncStalled:
+		return red
+	}
+	return yellow
+}
+
+func healthColour(h reconcile.Condition) colour {
+	switch h {
+	case reconcile.ConditionHealthy:
+		return green
+	case reconcile.ConditionUnhealthy, reconcile.ConditionDegraded:
+		return red
+	}
+	return yellow
+}

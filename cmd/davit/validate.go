@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"davit/compose"
+	"davit/reconcile"
+)
+
+// validateCommand checks the compose files of a directory.
+type validateCommand struct {
+	*console
+	options *options
+	output  *format
+	dir     string
+}
+
+// validation answers `davit validate -o json`.
+type validation struct {
+	Valid    bool      `json:"valid"`
+	Stacks   []string  `json:"stacks"`
+	Mistakes []mistake `json:"mistakes"`
+	Notes    []mistake `json:"notes"`
+}
+
+// mistake is one mistake, or a note, in one file.
+type mistake struct {
+	File string `json:"file"`
+	// Line is 0 when it is not known.
+	Line int    `json:"line"`
+	Key  string `json:"key"`
+	Text string `json:"text"`
+}
+
+func (m mistake) String() string {
+	return (&compose.Problem{File: m.File, Line: m.Line, Key: m.Key, Err: text(m.Text)}).Error()
+}
+
+// text is an error that is only its text.
+type text string
+
+func (t text) Error() string { return string(t) }
+
+func validateVerb(c *console) *cobra.Command {
+	v := &validateCommand{console: c}
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Show every mistake in the compose files of a directory",
+		Long: "Show every mistake in the compose files of a directory at once, each with its file and key.\n" +
+			"Needs neither an agent nor an engine. Exit codes: 0 none, 1 some.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd.Context()) },
+	}
+	v.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
+	v.output = outputFlag(cmd)
+	cmd.Flags().StringVar(&v.dir, "dir", ".", "directory to check")
+	return cmd
+}
+
+func (v *validateCommand) run(ctx context.Context) error {
+	config, err := v.options.load()
+	if err != nil {
+		return err
+	}
+	r, err := directoryRevision(v.dir, v.Now())
+	if err != nil {
+		return err
+	}
+	found, err := inspect(ctx, stacks{config: config}, r)
+	if err != nil {
+		return err
+	}
+	if v.output.json() {
+		err = printJSON(v.Out, found)
+	} else {
+		v.print(found)
+	}
+	if err == nil && !found.Valid {
+		return &exit{Code: exitError}
+	}
+	return err
+}
+
+// inspect loads every stack of r for its mistakes.
+func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, error) {
+	out := validation{Stacks: []string{}, Mistakes: []mistake{}, Notes: []mistake{}}
+	found, err := compose.Discover(r.Dir, l.config.Path, repositoryName(r.Source))
+	if err := out.add("", err); err != nil {
+		return out, err
+	}
+	for _, s := range found {
+		out.Stacks = append(out.Stacks, s.Name)
+		project, err := compose.Load(ctx, s, l.options(s, r))
+		if err := out.add(s.Files[0], err); err != nil {
+			return out, err
+		}
+		if project == nil {
+			continue
+		}
+		for _, n := range project.Notes {
+			out.Notes = append(out.Notes, mistake{File: n.File, Key: n.Key, Text: n.Text})
+		}
+	}
+	out.Valid = len(out.Mistakes) == 0
+	return out, nil
+}
+
+// add takes the mistakes that err holds. What is no mistake in a file is returned.
+func (v *validation) add(file string, err error) error {
+	problems := compose.Problems(err)
+	if err != nil && len(problems) == 0 {
+		if file == "" {
+			return err
+		}
+		v.Mistakes = append(v.Mistakes, mistake{File: file, Text: err.Error()})
+	}
+	for _, p := range problems {
+		v.Mistakes = append(v.Mistakes, mistake{File: p.File, Line: p.Line, Key: p.Key, Text: p.Err.Error()})
+	}
+	return nil
+}
+
+func (v *validateCommand) print(found validation) {
+	for _, m := range found.Mistakes {
+		fmt.Fprintln(v.Out, v.paint("error: ", red)+tidy(m.String()))
+	}
+	for _, n := range found.Notes {
+		fmt.Fprintln(v.Out, v.paint("note: ", yellow)+tidy(n.String()))
+	}
+	switch {
+	case !found.Valid:
+		fmt.Fprintf(v.Out, "%d mistakes\n", len(found.Mistakes))
+	case len(found.Stacks) == 0:
+		fmt.Fprintln(v.Out, "no stacks found")
+	default:
+		fmt.Fprintf(v.Out, "%d stacks are fine\n", len(found.Stacks))
+	}
+}
