@@ -36,6 +36,13 @@ type Project struct {
 	// Content lists the tracked files that containers mount, to be written by
 	// Materialize before a container that needs them is created.
 	Content []Content
+
+	// rendered is Model as the JSON of a compose file: what Marshal keeps and
+	// Unmarshal makes Model of.
+	rendered []byte
+	// parts are keyed sums of everything declared, by "services.web"; Hash is
+	// made of them, so that a mixture of two projects has one too.
+	parts map[string]string
 }
 
 // Service is one enabled service of a Project.
@@ -62,6 +69,9 @@ type Service struct {
 	// OneShot is true when another service waits for this one's successful
 	// completion.
 	OneShot bool
+	// DependsOn are the enabled services that this one depends on, by name. See
+	// Project.Prerequisites for tiers.
+	DependsOn []Dependency
 }
 
 // Content is a tracked file or directory that containers mount from a place

@@ -28,6 +28,10 @@ type ServiceSettings struct {
 	// StableFor is how long a container must stay ready without interruption.
 	// Default 0 with a health check, 5 s without one.
 	StableFor time.Duration
+	// StableForSet is false when StableFor is only the default, worked out from
+	// the file alone: a health check that the image declares is not known here,
+	// and whoever knows of one may take 0.
+	StableForSet bool
 	// StartTimeout is how long one container may take from its start to ready.
 	// Default 2 minutes.
 	StartTimeout time.Duration
@@ -41,7 +45,9 @@ type ServiceSettings struct {
 	Update, Rollback Rolling
 }
 
-// Rolling says how the replicas of one service are replaced.
+// Rolling says how the replicas of one service are replaced. With OrderAuto the
+// amounts are those of start-first; whoever settles on stop-first lets MaxSurge
+// replicas be missing instead.
 type Rolling struct {
 	Order Order
 	// MaxSurge is how many replicas more than declared may run; percentages

@@ -1,0 +1,144 @@
+package compose
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// maxEnvironment bounds, in bytes, what the references between the variables of
+// one file may expand to.
+const maxEnvironment = 1 << 20
+
+// layers are the places that variables come from; the later wins.
+type layers struct {
+	// dotEnv is the stack's .env file, relative to the root.
+	dotEnv string
+	// source is the source's own variables.
+	source map[string]string
+	// host is a file on the host, "" for none. It need not exist.
+	host string
+	// revision is DAVIT_*.
+	revision Variables
+}
+
+// environment is the variables of one stack. The process's own environment is
+// no part of it.
+func environment(x *export, l layers, ps *problems) types.Mapping {
+	davit := l.revision.mapping()
+	env := types.Mapping{}
+	if data, err := x.read(l.dotEnv, maxEnvFile); err == nil {
+		above := types.Mapping{}
+		maps.Copy(above, l.source)
+		maps.Copy(above, hostVariables(l, nil))
+		maps.Copy(above, davit)
+		maps.Copy(env, variables(envFile{name: l.dotEnv, data: data}, above, ps))
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		ps.add(&Problem{File: l.dotEnv, Err: err})
+	}
+	if _, ok := env["COMPOSE_FILE"]; ok {
+		ps.add(&Problem{File: l.dotEnv, Key: "COMPOSE_FILE", Err: errUnsupported})
+	}
+	maps.Copy(env, l.source)
+	maps.Copy(env, hostVariables(l, ps))
+	for _, name := range variableNames {
+		delete(env, name)
+	}
+	maps.Copy(env, davit)
+	return env
+}
+
+// hostVariables reads the file on the host. Problems are reported to ps unless
+// it is nil.
+func hostVariables(l layers, ps *problems) map[string]string {
+	if l.host == "" {
+		return nil
+	}
+	if ps == nil {
+		ps = &problems{}
+	}
+	data, err := readHostFile(l.host)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		ps.add(&Problem{File: l.host, Err: err})
+		return nil
+	}
+	above := types.Mapping{}
+	maps.Copy(above, l.source)
+	maps.Copy(above, l.revision.mapping())
+	return variables(envFile{name: l.host, data: data}, above, ps)
+}
+
+func readHostFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	return readRegular(f, maxEnvFile)
+}
+
+type envFile struct {
+	name string
+	data []byte
+}
+
+// variables parses one file of variables. Text that refers to a DAVIT_ variable
+// that is unset keeps a mark of it, so that an image built from it waits.
+func variables(f envFile, above types.Mapping, ps *problems) map[string]string {
+	vars := map[string]string{}
+	err := parseEnv(f, above, vars, false)
+	if bytes.Contains(f.data, []byte("DAVIT_")) {
+		marked := map[string]string{}
+		err = parseEnv(f, above, marked, true)
+		for name, value := range marked {
+			if plainly, ok := vars[name]; !ok || withoutUnset(value) == plainly {
+				vars[name] = value
+			}
+		}
+	}
+	if err != nil {
+		ps.add(&Problem{File: f.name, Err: err})
+	}
+	return vars
+}
+
+// parseEnv adds the variables of f to vars. With marked, an unset DAVIT_
+// variable is its mark instead of nothing.
+func parseEnv(f envFile, above types.Mapping, vars map[string]string, marked bool) error {
+	spent := 0
+	lookup := func(name string) (string, bool) {
+		v, ok := above[name]
+		switch {
+		case ok:
+		case isDavit(name):
+			v, ok = unsetOpen+name+unsetClose, marked
+		default:
+			v, ok = vars[name]
+		}
+		if spent += len(v); spent > maxEnvironment {
+			return "", true
+		}
+		return v, ok
+	}
+	err := dotenv.ParseWithFormat(bytes.NewReader(f.data), f.name, vars, lookup, dotenv.DotEnv)
+	switch {
+	case spent > maxEnvironment:
+		return fmt.Errorf("variables expand to more than %d bytes", maxEnvironment)
+	case err != nil:
+		return errors.New(strings.TrimPrefix(err.Error(), "failed to read "+f.name+": "))
+	}
+	return nil
+}
+
+func dotEnvOf(dir string) string { return path.Join(dir, ".env") }

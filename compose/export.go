@@ -1,0 +1,137 @@
+package compose
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	// maxFile bounds a compose file, maxEnvFile a file of variables, in bytes.
+	maxFile    = 1 << 20
+	maxEnvFile = 256 << 10
+)
+
+// export is the exported revision. Nothing is read but through it, so that no
+// path and no symbolic link can lead out of the repository.
+type export struct {
+	root *os.Root
+	// dir is the real path of the root.
+	dir string
+	// davit is true once a file was read that names a DAVIT_ variable.
+	davit bool
+}
+
+func openExport(dir string) (*export, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open source directory: %w", err)
+	}
+	root, err := os.OpenRoot(real)
+	if err != nil {
+		return nil, fmt.Errorf("open source directory: %w", err)
+	}
+	return &export{root: root, dir: real}, nil
+}
+
+func (x *export) close() { _ = x.root.Close() }
+
+// abs is the host path of rel.
+func (x *export) abs(rel string) string { return filepath.Join(x.dir, filepath.FromSlash(rel)) }
+
+// rel is the slash path of abs below the root; false when it is elsewhere.
+func (x *export) rel(abs string) (string, bool) {
+	r, err := filepath.Rel(x.dir, abs)
+	if err != nil || !filepath.IsLocal(r) {
+		return "", false
+	}
+	return filepath.ToSlash(r), true
+}
+
+// read returns the regular file rel, which may be limit bytes long at most.
+func (x *export) read(rel string, limit int64) ([]byte, error) {
+	f, err := x.root.Open(filepath.FromSlash(rel))
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	data, err := readRegular(f, limit)
+	x.davit = x.davit || bytes.Contains(data, []byte("DAVIT_"))
+	return data, err
+}
+
+func readRegular(f *os.File, limit int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("is not a regular file")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, plain(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("is larger than %d KiB", limit>>10)
+	}
+	return data, nil
+}
+
+// stat follows links, within the repository only.
+func (x *export) stat(rel string) (fs.FileInfo, error) {
+	info, err := x.root.Stat(filepath.FromSlash(rel))
+	return info, plain(err)
+}
+
+// exists reports whether Git tracks rel, as a file or as a directory with
+// tracked files in it.
+func (x *export) exists(rel string) bool {
+	_, err := x.stat(rel)
+	return err == nil
+}
+
+// plain drops the operation and path that a file error repeats: the Problem
+// around it names them.
+func plain(err error) error {
+	var pe *fs.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return errMissing
+	case errors.As(err, &pe) && strings.Contains(pe.Err.Error(), "escapes"):
+		return errEscapes
+	case errors.As(err, &pe):
+		return pe.Err
+	}
+	return err
+}
+
+// missing is fs.ErrNotExist in fewer words.
+type missing struct{}
+
+func (missing) Error() string        { return "does not exist" }
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
+
+var errMissing = missing{}
+
+var errEscapes = errors.New("leads out of the repository")
+
+// local joins rel to base and refuses what leaves the root.
+func local(base, rel string) (string, error) {
+	joined := path.Join(base, filepath.ToSlash(rel))
+	if !filepath.IsLocal(joined) {
+		return "", errEscapes
+	}
+	return joined, nil
+}

@@ -1,0 +1,329 @@
+package compose
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+)
+
+// temporary begins the name of what is not completely written yet.
+const temporary = ".davit-"
+
+// Backup is a file that a container had changed and that a new version from Git
+// took the place of.
+type Backup struct {
+	// File is the file that was overwritten, Copy what the container had made of
+	// it.
+	File, Copy string
+}
+
+// Materialize writes the tracked content that containers mount. It is safe to
+// repeat; what is there already is left alone. See WriteContent.
+func (p *Project) Materialize() error {
+	_, err := p.WriteContent()
+	return err
+}
+
+// WriteContent is Materialize and tells which files, changed by a container,
+// were backed up.
+//
+// Immutable content appears under its final name only when it is complete and on
+// disk. Writable content is written file by file, and only where Git's version
+// is another one than davit wrote last: what a container made of the same
+// version is its own business.
+func (p *Project) WriteContent() ([]Backup, error) {
+	var stable []Content
+	for _, c := range p.Content {
+		if c.Writable {
+			stable = append(stable, c)
+			continue
+		}
+		if err := writeOnce(c); err != nil {
+			return nil, fmt.Errorf("write content of stack %s to %s: %w", p.Name, c.To, err)
+		}
+	}
+	if len(stable) == 0 {
+		return nil, nil
+	}
+	backups, err := p.update(stable)
+	if err != nil {
+		return backups, fmt.Errorf("update files of stack %s in %s: %w", p.Name, p.WorkingDir, err)
+	}
+	return backups, nil
+}
+
+// writeOnce writes immutable content unless it is there.
+func writeOnce(c Content) error {
+	if _, err := os.Lstat(c.To); err == nil {
+		return nil
+	}
+	list, err := items(c.From, anywhere)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.From, err)
+	}
+	dir := filepath.Dir(c.To)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp(dir, temporary)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	made := filepath.Join(scratch, "content")
+	for _, i := range list {
+		if err := i.copyTo(filepath.Join(made, filepath.FromSlash(i.name))); err != nil {
+			return err
+		}
+	}
+	if sum, err := digest(made, anywhere); err != nil || sum != c.Digest {
+		return errors.Join(fmt.Errorf("%s is not what it was when the stack was loaded", c.From), err)
+	}
+	if err := os.Rename(made, c.To); err != nil {
+		if _, there := os.Lstat(c.To); there == nil {
+			return nil
+		}
+		return err
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+}
+
+// copyTo makes the item at the path to. The parent directory exists.
+func (i item) copyTo(to string) error {
+	switch {
+	case i.link != "":
+		return os.Symlink(i.link, to)
+	case i.source == "":
+		if err := os.Mkdir(to, 0o755); err != nil {
+			return err
+		}
+		return os.Chmod(to, 0o755)
+	}
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, i.mode())
+	if err != nil {
+		return err
+	}
+	return i.fill(f)
+}
+
+// fill writes the item's content into f, makes it durable and closes f.
+func (i item) fill(f *os.File) error {
+	from, err := os.Open(i.source)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	defer from.Close()
+	if _, err := io.Copy(f, from); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	// The process's umask must not keep the container's user out.
+	return errors.Join(f.Chmod(i.mode()), f.Sync(), f.Close())
+}
+
+func syncDir(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// update brings the files of a stack's stable directory to Git's version. Only
+// through the directory's own root are they reached: containers write there too
+// and may have put a link in the way.
+func (p *Project) update(stable []Content) ([]Backup, error) {
+	if err := os.MkdirAll(p.WorkingDir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(p.WorkingDir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	w := writer{root: root, manifest: p.WorkingDir + ".written.json"}
+	if err := w.load(); err != nil {
+		return nil, err
+	}
+	for _, c := range stable {
+		rel, err := filepath.Rel(p.WorkingDir, c.To)
+		if err != nil {
+			return w.backups, err
+		}
+		if err := w.write(c.From, filepath.ToSlash(rel)); err != nil {
+			return w.backups, errors.Join(err, w.save())
+		}
+	}
+	return w.backups, w.save()
+}
+
+// writer updates files below root.
+type writer struct {
+	root *os.Root
+	// manifest is the file that remembers, by path, the sum of what was written
+	// last.
+	manifest string
+	written  map[string]string
+	before   map[string]string
+	backups  []Backup
+}
+
+func (w *writer) load() error {
+	w.written = map[string]string{}
+	data, err := os.ReadFile(w.manifest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && json.Unmarshal(data, &w.written) != nil {
+		// Without a memory every file that differs is backed up first.
+		w.written = map[string]string{}
+	}
+	w.before = maps.Clone(w.written)
+	return nil
+}
+
+func (w *writer) save() error {
+	if maps.Equal(w.before, w.written) {
+		return nil
+	}
+	data, err := json.MarshalIndent(w.written, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(w.manifest), temporary)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(f.Name(), w.manifest), syncDir(filepath.Dir(w.manifest)))
+}
+
+// write brings what is at from to the path at.
+func (w *writer) write(from, at string) error {
+	list, err := items(from, anywhere)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", from, err)
+	}
+	if dir := path.Dir(at); dir != "." {
+		if err := w.root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, i := range list {
+		if err := w.item(i, path.Join(at, i.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) item(i item, at string) error {
+	info, err := w.root.Lstat(at)
+	there := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	switch {
+	case i.dir() && there && info.IsDir():
+		return nil
+	case i.dir():
+		return w.root.Mkdir(at, 0o755)
+	case i.link != "" && there:
+		// A link that is in the way of a link is as good as it.
+		return nil
+	case i.link != "":
+		return w.root.Symlink(i.link, at)
+	case there && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is in the way of a file of the repository", at)
+	}
+	return w.file(i, at, info)
+}
+
+// file brings one regular file to Git's version; info is that of the file that
+// is there, nil for none.
+func (w *writer) file(i item, at string, info fs.FileInfo) error {
+	want, err := sumFile(i.source)
+	if err != nil {
+		return err
+	}
+	last, known := w.written[at]
+	if info != nil && known && last == want {
+		return nil
+	}
+	if info != nil {
+		have, err := w.sum(at)
+		if err != nil {
+			return err
+		}
+		if have == want {
+			w.written[at] = want
+			return nil
+		}
+		if have != last {
+			if err := w.backup(at, have); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.replace(i, at, info); err != nil {
+		return err
+	}
+	w.written[at] = want
+	return nil
+}
+
+func (w *writer) sum(at string) (string, error) {
+	f, err := w.root.Open(at)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return sumOf(f)
+}
+
+// backup keeps the container's version beside the file, named by what it
+// contains.
+func (w *writer) backup(at, sum string) error {
+	copied := at + ".davit-backup-" + sum[:12]
+	if err := w.root.Link(at, copied); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	w.backups = append(w.backups, Backup{
+		File: filepath.Join(w.root.Name(), at), Copy: filepath.Join(w.root.Name(), copied),
+	})
+	return nil
+}
+
+// replace puts the item in the place of what is there, with the same owner.
+func (w *writer) replace(i item, at string, info fs.FileInfo) error {
+	scratch := path.Join(path.Dir(at), temporary+path.Base(at))
+	if err := w.root.Remove(scratch); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := w.root.OpenFile(scratch, os.O_WRONLY|os.O_CREATE|os.O_EXCL, i.mode())
+	if err != nil {
+		return err
+	}
+	if info != nil {
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+			// Only root can give files away, and only root has to.
+			_ = f.Chown(int(owner.Uid), int(owner.Gid))
+		}
+	}
+	if err := i.fill(f); err != nil {
+		return errors.Join(err, w.root.Remove(scratch))
+	}
+	return w.root.Rename(scratch, at)
+}

@@ -1,0 +1,161 @@
+package compose
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// placement decides where on the host each relative path of a stack is mounted
+// from.
+type placement struct {
+	export *export
+	// dir is the stack's directory, relative to the root.
+	dir string
+	// home is the stack's stable directory on the host, files the directory of
+	// content that never changes.
+	home, files string
+	// writable are the paths, relative to the root, that a service may write to.
+	writable []string
+	content  map[string]Content
+	// seen remembers the content of each path.
+	seen map[string]spot
+}
+
+// spot is where one path went.
+type spot struct {
+	// to is its place on the host.
+	to string
+	// identity stands for it in hashes: what it contains, not where it is.
+	identity string
+	tracked  bool
+}
+
+func (l *loading) placement(services types.Services) *placement {
+	p := &placement{
+		export: l.export, dir: l.stack.Dir,
+		home:    StackDir(l.options.DataDir, l.stack.Name),
+		files:   filepath.Join(l.options.DataDir, "files"),
+		content: map[string]Content{}, seen: map[string]spot{},
+	}
+	for _, s := range services {
+		for _, v := range s.Volumes {
+			if rel, ok := p.export.rel(v.Source); ok && v.Type == types.VolumeTypeBind && !v.ReadOnly {
+				p.writable = append(p.writable, rel)
+			}
+		}
+	}
+	return p
+}
+
+// place replaces every relative path in the tree to be deployed by its place,
+// and in the tree to be hashed by what it contains.
+func (l *loading) place(p *placement, real, hashed *rendering) {
+	for _, name := range slices.Sorted(maps.Keys(real.model.Services)) {
+		mounts, _ := real.service(name)["volumes"].([]any)
+		twins, _ := hashed.service(name)["volumes"].([]any)
+		for i, m := range mounts {
+			mount, twin := m.(map[string]any), twins[i].(map[string]any)
+			if mount["type"] == types.VolumeTypeBind {
+				l.move(p, fmt.Sprintf("services.%s.volumes[%d]", name, i), "source", pair{mount, twin})
+			}
+		}
+	}
+	for _, kind := range []string{"configs", "secrets"} {
+		for _, name := range slices.Sorted(maps.Keys(below(real.tree, kind))) {
+			object, twin := below(below(real.tree, kind), name), below(below(hashed.tree, kind), name)
+			if s, moved := l.move(p, kind+"."+name, "file", pair{object, twin}); moved && !s.tracked {
+				l.note(kind+"."+name+".file", "is not in the repository: it is expected on the host as "+s.to)
+			}
+		}
+	}
+}
+
+// pair is one mapping of the tree to be deployed and its twin to be hashed.
+type pair struct{ real, hashed map[string]any }
+
+func (l *loading) move(p *placement, at, key string, in pair) (spot, bool) {
+	source := text(in.real[key])
+	rel, inside := p.export.rel(source)
+	if source == "" || !inside {
+		return spot{}, false
+	}
+	s, err := p.find(rel)
+	if err != nil {
+		l.problem(at, fmt.Errorf("%q %w", rel, err))
+		return spot{}, false
+	}
+	in.real[key] = s.to
+	in.hashed[key] = s.identity
+	return s, true
+}
+
+// find is where the path rel is mounted from.
+func (p *placement) find(rel string) (spot, error) {
+	if s, ok := p.seen[rel]; ok {
+		return s, nil
+	}
+	s, err := p.choose(rel)
+	if err == nil {
+		p.seen[rel] = s
+	}
+	return s, err
+}
+
+func (p *placement) choose(rel string) (spot, error) {
+	tracked := p.export.exists(rel)
+	digest := ""
+	if tracked {
+		var err error
+		if digest, err = p.export.digest(rel); err != nil {
+			return spot{}, err
+		}
+	}
+	if tracked && !p.changes(rel) {
+		to := filepath.Join(p.files, digest, base(rel))
+		p.content[to] = Content{From: p.export.abs(rel), To: to, Digest: digest}
+		return spot{to: to, identity: "content:" + digest, tracked: true}, nil
+	}
+	own, err := filepath.Rel(filepath.FromSlash(p.dir), filepath.FromSlash(rel))
+	if err != nil || !filepath.IsLocal(own) {
+		return spot{}, fmt.Errorf("is data of this stack and lies outside of its directory %s", p.dir)
+	}
+	s := spot{to: filepath.Join(p.home, own), identity: "data:" + filepath.ToSlash(own), tracked: tracked}
+	if tracked {
+		p.content[s.to] = Content{From: p.export.abs(rel), To: s.to, Digest: digest, Writable: true}
+		s.identity += "@" + digest
+	}
+	return s, nil
+}
+
+// changes reports whether a container may write to rel, to something in it or to
+// what it is in.
+func (p *placement) changes(rel string) bool {
+	return slices.ContainsFunc(p.writable, func(w string) bool { return within(rel, w) || within(w, rel) })
+}
+
+func within(inner, outer string) bool {
+	return inner == outer || outer == "." || strings.HasPrefix(inner, outer+"/")
+}
+
+// base names content in its directory. The root has no name of its own.
+func base(rel string) string {
+	if rel == "." {
+		return "root"
+	}
+	return path.Base(rel)
+}
+
+// contents is what has to be written before containers are made, by place.
+func (p *placement) contents() []Content {
+	var list []Content
+	for _, to := range slices.Sorted(maps.Keys(p.content)) {
+		list = append(list, p.content[to])
+	}
+	return list
+}

@@ -1,0 +1,99 @@
+package compose
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+// Problem is one mistake in one file of a stack.
+type Problem struct {
+	// File is relative to the source's root; for a host file it is absolute.
+	File string
+	// Line is 0 when it is not known.
+	Line int
+	// Key is the dotted path of the key that is wrong; "" for the whole file.
+	Key string
+	Err error
+}
+
+// Error is "file:line: key: text", without the parts that are not known.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.Err.Error())
+	return b.String()
+}
+
+func (p *Problem) Unwrap() error { return p.Err }
+
+// problems collects mistakes. One mistake that two checks see is kept once.
+type problems struct {
+	list []*Problem
+	seen map[string]bool
+}
+
+func (ps *problems) add(p *Problem) {
+	if ps.seen == nil {
+		ps.seen = map[string]bool{}
+	}
+	if text := p.Error(); !ps.seen[text] {
+		ps.seen[text] = true
+		ps.list = append(ps.list, p)
+	}
+}
+
+func (ps *problems) empty() bool { return len(ps.list) == 0 }
+
+// err is nil or a *multierror.Error of every *Problem, in the order of files,
+// lines and keys, so that two runs print the same.
+func (ps *problems) err() error {
+	if ps.empty() {
+		return nil
+	}
+	sorted := slices.Clone(ps.list)
+	slices.SortStableFunc(sorted, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
+	})
+	all := &multierror.Error{ErrorFormat: oneEachLine}
+	for _, p := range sorted {
+		all.Errors = append(all.Errors, p)
+	}
+	return all
+}
+
+func oneEachLine(errs []error) string {
+	lines := make([]string, len(errs))
+	for i, err := range errs {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Problems lists every Problem that err holds.
+func Problems(err error) []*Problem {
+	var all *multierror.Error
+	if errors.As(err, &all) {
+		var list []*Problem
+		for _, e := range all.Errors {
+			list = append(list, Problems(e)...)
+		}
+		return list
+	}
+	var p *Problem
+	if errors.As(err, &p) {
+		return []*Problem{p}
+	}
+	return nil
+}

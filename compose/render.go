@@ -1,0 +1,202 @@
+package compose
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// project makes the Project of a stack that was found sound. hashed is the same
+// stack with DAVIT_ variables masked.
+func (l *loading) project(real, hashed *rendering) (*Project, error) {
+	separate := hashed != real
+	l.settle(real)
+	if separate {
+		l.settle(hashed)
+	} else {
+		twin := *real
+		tree, err := plainTree(real.tree)
+		if err != nil {
+			return nil, err
+		}
+		twin.tree = tree
+		hashed = &twin
+	}
+	l.remarks(real)
+	place := l.placement(real.model.Services)
+	l.place(place, real, hashed)
+	p := &Project{
+		Name:       l.stack.Name,
+		Files:      l.survey.files(),
+		WorkingDir: place.home,
+		Unset:      real.unset,
+		Content:    place.contents(),
+	}
+	if err := l.fill(p, real, hashed); err != nil {
+		return nil, err
+	}
+	p.Notes = append(slices.Clone(l.survey.notes), l.notes...)
+	return p, l.problems.err()
+}
+
+// fill adds everything that is made of the trees.
+func (l *loading) fill(p *Project, real, hashed *rendering) error {
+	if !l.problems.empty() {
+		return l.problems.err()
+	}
+	var err error
+	if p.rendered, err = json.Marshal(real.tree); err != nil {
+		return fmt.Errorf("render stack %s: %w", p.Name, err)
+	}
+	if p.Model, err = toModel(p.Name, p.WorkingDir, p.rendered); err != nil {
+		return err
+	}
+	var errs []keyError
+	p.Settings, errs = decodeSettings(real.tree[extension])
+	l.keyErrors("", extension, errs)
+	for name := range p.Model.Services {
+		// The image counts as it is, not as its variables are masked.
+		hashed.service(name)["image"] = real.service(name)["image"]
+	}
+	sums, err := canonical(p.Name, p.WorkingDir, hashed.tree)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Model.Services)) {
+		s := l.service(p, name)
+		s.Hash = serviceHash(l.options.Key, sums, name)
+		p.Services = append(p.Services, s)
+	}
+	for i := range p.Services {
+		p.Services[i].OneShot = p.awaited(p.Services[i].Name)
+	}
+	p.parts = parts(l.options.Key, sums)
+	p.Hash = projectHash(p.parts)
+	return l.problems.err()
+}
+
+// keyErrors reports mistakes that only show once all files are merged.
+func (l *loading) keyErrors(prefix, key string, errs []keyError) {
+	for _, e := range errs {
+		l.problem(join(join(prefix, key), e.key), e.err)
+	}
+}
+
+func (l *loading) service(p *Project, name string) Service {
+	config := p.Model.Services[name]
+	s := Service{Name: name, Config: config, Replicas: config.GetScale()}
+	key := "services." + name
+	block, errs := decodeServiceBlock(config.Extensions[extension])
+	l.keyErrors(key, extension, errs)
+	s.Settings, errs = serviceSettings(config, block, func(k, text string) { l.note(join(key, k), text) })
+	for _, e := range errs {
+		l.problem(join(key, e.key), e.err)
+	}
+	s.Tier, _ = strconv.Atoi(config.Labels[tierLabel])
+	var err error
+	if s.DependsOn, err = dependencies(config, p.Model.Services); err != nil {
+		l.problem(key+".depends_on", err)
+	}
+	if s.ConfigHash, err = ConfigHash(config); err != nil {
+		l.problem(key, err)
+	}
+	return s
+}
+
+// awaited reports whether a service waits for the completion of the one called
+// name.
+func (p *Project) awaited(name string) bool {
+	return slices.ContainsFunc(p.Services, func(s Service) bool {
+		return slices.ContainsFunc(s.DependsOn, func(d Dependency) bool {
+			return d.Service == name && d.Condition == ConditionCompleted
+		})
+	})
+}
+
+// toModel is a rendered project in compose-go's types. Nothing is looked up,
+// replaced or checked any more.
+func toModel(name, dir string, rendered []byte) (m *types.Project, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m, err = nil, fmt.Errorf("read rendered stack %s: the Compose library failed: %v", name, p)
+		}
+	}()
+	tree, err := readTree(rendered)
+	if err != nil {
+		return nil, err
+	}
+	details := types.ConfigDetails{WorkingDir: dir}
+	options := loader.ToOptions(&details, []func(*loader.Options){func(o *loader.Options) {
+		o.SetProjectName(name, true)
+		o.Profiles = []string{"*"}
+		o.SkipConsistencyCheck = true
+		o.SkipResolveEnvironment = true
+		o.SkipResolveLabels = true
+	}})
+	if m, err = loader.ModelToProject(tree, options, details); err != nil {
+		return nil, fmt.Errorf("read rendered stack %s: %w", name, err)
+	}
+	m.Profiles, m.DisabledServices = nil, nil
+	return m, nil
+}
+
+// note adds a remark at a key of the merged stack.
+func (l *loading) note(key, text string) {
+	n := Note{File: l.survey.locate(key, l.stack.Files[0], nil).File, Key: key, Text: text}
+	if !slices.Contains(l.notes, n) {
+		l.notes = append(l.notes, n)
+	}
+}
+
+// remarks are on what is declared and has no effect.
+func (l *loading) remarks(r *rendering) {
+	for _, name := range slices.Sorted(maps.Keys(r.model.Services)) {
+		s, key := r.model.Services[name], "services."+name
+		if s.Build != nil {
+			l.note(key+".build", "is never run: the image is used")
+		}
+		if s.Attach != nil {
+			l.note(key+".attach", "has no effect")
+		}
+		l.deployRemarks(key+".deploy", s.Deploy)
+		for i, use := range s.Configs {
+			l.ownerRemark(fmt.Sprintf("%s.configs[%d]", key, i), types.FileReferenceConfig(use), r.model.Configs[use.Source].File)
+		}
+		for i, use := range s.Secrets {
+			l.ownerRemark(fmt.Sprintf("%s.secrets[%d]", key, i), types.FileReferenceConfig(use), r.model.Secrets[use.Source].File)
+		}
+	}
+}
+
+func (l *loading) deployRemarks(key string, d *types.DeployConfig) {
+	if d == nil {
+		return
+	}
+	if len(d.Labels) > 0 {
+		l.note(key+".labels", "has no effect: labels of containers are the service's")
+	}
+	if len(d.Placement.Constraints) > 0 || len(d.Placement.Preferences) > 0 || d.Placement.MaxReplicas > 0 {
+		l.note(key+".placement", "has no effect on a single host")
+	}
+	if r := d.RestartPolicy; r != nil && (r.Delay != nil || r.Window != nil) {
+		l.note(key+".restart_policy", "delay and window have no effect")
+	}
+	if r := d.Resources.Reservations; r != nil && r.NanoCPUs != 0 {
+		l.note(key+".resources.reservations.cpus", "has no effect")
+	}
+}
+
+func (l *loading) ownerRemark(key string, f types.FileReferenceConfig, file string) {
+	if file != "" && (f.UID != "" || f.GID != "" || f.Mode != nil) {
+		l.note(key, "uid, gid and mode have no effect on a file that is mounted")
+	}
+}
+
+// StackDir is the stable directory of the stack called name.
+func StackDir(dataDir, name string) string { return filepath.Join(dataDir, "stacks", name) }

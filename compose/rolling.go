@@ -1,0 +1,191 @@
+package compose
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// defaults are the settings of a service that says nothing.
+func defaults(c types.ServiceConfig) ServiceSettings {
+	s := ServiceSettings{
+		StableFor:       5 * time.Second,
+		StartTimeout:    2 * time.Minute,
+		ProgressTimeout: 10 * time.Minute,
+		StandbyFor:      30 * time.Minute,
+		Update:          Rolling{MaxSurge: Amount{Value: 1}, Monitor: 10 * time.Second},
+	}
+	if checked(c) {
+		s.StableFor = 0
+	}
+	return s
+}
+
+// checked reports whether the file gives the service a health check.
+func checked(c types.ServiceConfig) bool {
+	h := c.HealthCheck
+	return h != nil && !h.Disable && len(h.Test) > 0 && h.Test[0] != "NONE"
+}
+
+// deployMistakes are the values in a service's update_config and rollback_config
+// that are not known or not supported. The key is that below the service.
+func deployMistakes(service map[string]any) []keyError {
+	var errs []keyError
+	for _, config := range []string{"update_config", "rollback_config"} {
+		u := below(below(service, "deploy"), config)
+		fail := func(key, format string, args ...any) {
+			errs = append(errs, keyError{"deploy." + config + "." + key, fmt.Errorf(format, args...)})
+		}
+		switch action := u["failure_action"]; {
+		case action == nil, action == "pause":
+		case action == "rollback" && config == "rollback_config":
+			fail("failure_action", "must be pause: a rollback is never itself rolled back")
+		case action == "rollback":
+		case action == "continue":
+			fail("failure_action", "continue: %w", errUnsupported)
+		default:
+			fail("failure_action", "must be rollback or pause, not %q", fmt.Sprint(action))
+		}
+		switch order := u["order"]; order {
+		case nil, "start-first", "stop-first":
+		default:
+			fail("order", "must be start-first or stop-first, not %q", fmt.Sprint(order))
+		}
+		if ratio := u["max_failure_ratio"]; ratio != nil && fmt.Sprint(ratio) != "0" {
+			fail("max_failure_ratio", "other than 0: %w", errUnsupported)
+		}
+		for _, key := range []string{"delay", "monitor"} {
+			if strings.HasPrefix(fmt.Sprint(u[key]), "-") {
+				fail(key, "must not be negative")
+			}
+		}
+	}
+	return errs
+}
+
+// serviceSettings joins what deploy and x-davit say about a service. remark is
+// told each key of deploy that x-davit overrides.
+func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, text string)) (ServiceSettings, []keyError) {
+	s := defaults(c)
+	var update, rollback *types.UpdateConfig
+	if c.Deploy != nil {
+		update, rollback = c.Deploy.UpdateConfig, c.Deploy.RollbackConfig
+	}
+	apply(&s.Update, update)
+	s.Rollback = s.Update
+	// A rollback that fails is not rolled back.
+	s.Rollback.OnFailure = FailurePause
+	apply(&s.Rollback, rollback)
+	b.over(&s)
+	b.overrides("deploy.update_config", update, remark)
+	b.overrides("deploy.rollback_config", rollback, remark)
+	return s, s.contradictions(c.GetScale())
+}
+
+// apply puts what u says into r.
+func apply(r *Rolling, u *types.UpdateConfig) {
+	if u == nil {
+		return
+	}
+	switch u.Order {
+	case "start-first":
+		r.Order, r.MaxSurge, r.MaxUnavailable = OrderStartFirst, Amount{Value: 1}, Amount{}
+	case "stop-first":
+		r.Order, r.MaxSurge, r.MaxUnavailable = OrderStopFirst, Amount{}, Amount{Value: 1}
+	}
+	if u.Parallelism != nil {
+		batch := Amount{Value: int(min(*u.Parallelism, 10_000))}
+		if batch.Value == 0 {
+			batch = Amount{Value: 100, Percent: true}
+		}
+		r.MaxSurge, r.MaxUnavailable = batch, Amount{}
+		if r.Order == OrderStopFirst {
+			r.MaxSurge, r.MaxUnavailable = Amount{}, batch
+		}
+	}
+	if u.Delay != 0 {
+		r.Delay = time.Duration(u.Delay)
+	}
+	if u.Monitor != 0 {
+		r.Monitor = time.Duration(u.Monitor)
+	}
+	if u.FailureAction == "pause" {
+		r.OnFailure = FailurePause
+	}
+}
+
+// over puts what the block says over s, for updates and rollbacks alike.
+func (b serviceBlock) over(s *ServiceSettings) {
+	set(&s.Strategy, b.strategy)
+	set(&s.ConcurrentWriters, b.concurrentWriters)
+	set(&s.StableFor, b.stableFor)
+	s.StableForSet = b.stableFor != nil
+	set(&s.StartTimeout, b.startTimeout)
+	set(&s.ProgressTimeout, b.progressTimeout)
+	set(&s.StandbyFor, b.standbyFor)
+	for _, r := range []*Rolling{&s.Update, &s.Rollback} {
+		if b.order != nil {
+			b.reorder(r)
+		}
+		set(&r.MaxSurge, b.maxSurge)
+		set(&r.MaxUnavailable, b.maxUnavailable)
+		set(&r.Monitor, b.monitor)
+	}
+}
+
+// reorder gives r the block's order. A batch that was meant for the other order
+// keeps its size.
+func (b serviceBlock) reorder(r *Rolling) {
+	stop, stopped := *b.order == OrderStopFirst, r.Order == OrderStopFirst
+	r.Order = *b.order
+	if stop != stopped {
+		r.MaxSurge, r.MaxUnavailable = r.MaxUnavailable, r.MaxSurge
+	}
+}
+
+func set[T any](into *T, value *T) {
+	if value != nil {
+		*into = *value
+	}
+}
+
+// overrides remarks on each key of u that the block says too.
+func (b serviceBlock) overrides(key string, u *types.UpdateConfig, remark func(key, text string)) {
+	if u == nil {
+		return
+	}
+	say := func(k, by string) { remark(key+"."+k, extension+"."+by+" wins over this") }
+	if b.order != nil && u.Order != "" {
+		say("order", "order")
+	}
+	if b.monitor != nil && u.Monitor != 0 {
+		say("monitor", "monitor")
+	}
+	if b.maxSurge != nil && u.Parallelism != nil {
+		say("parallelism", "max_surge")
+	}
+	if b.maxUnavailable != nil && u.Parallelism != nil {
+		say("parallelism", "max_unavailable")
+	}
+}
+
+// contradictions are settings that leave nothing to be done.
+func (s ServiceSettings) contradictions(replicas int) []keyError {
+	var errs []keyError
+	if s.Strategy == StrategyRecreate {
+		if s.Update.Order == OrderStartFirst {
+			errs = append(errs, keyError{extension + ".order", fmt.Errorf("start-first contradicts strategy recreate")})
+		}
+		return errs
+	}
+	for _, r := range []Rolling{s.Update, s.Rollback} {
+		if n := max(replicas, 1); r.MaxSurge.Up(n) == 0 && r.MaxUnavailable.Down(n) == 0 {
+			errs = append(errs, keyError{extension, fmt.Errorf(
+				"max_surge and max_unavailable both come to zero for %d replicas: nothing could ever be replaced", n)})
+			break
+		}
+	}
+	return errs
+}

@@ -1,0 +1,168 @@
+package compose
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// steady refuses DAVIT_ variables where they would move data: the names of
+// networks and volumes and the sources of mounts are masked in hashes, so that a
+// change would happen unseen.
+func (l *loading) steady(real, hashed *rendering) {
+	refuse := func(key string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			l.problem(key, errors.New("must not depend on the revision: a release would find other data than the one before"))
+		}
+	}
+	for _, kind := range []string{"networks", "volumes"} {
+		for _, name := range slices.Sorted(maps.Keys(below(real.tree, kind))) {
+			refuse(kind+"."+name, below(real.tree, kind)[name], below(hashed.tree, kind)[name])
+		}
+	}
+	for _, kind := range []string{"configs", "secrets"} {
+		for name := range below(real.tree, kind) {
+			a, b := below(below(real.tree, kind), name), below(below(hashed.tree, kind), name)
+			refuse(kind+"."+name+".file", a["file"], b["file"])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(real.model.Services)) {
+		refuse("services."+name+".volumes", real.service(name)["volumes"], hashed.service(name)["volumes"])
+		refuse("services."+name+".networks", keys(real.service(name)["networks"]), keys(hashed.service(name)["networks"]))
+	}
+	if len(real.model.Services) != len(hashed.model.Services) {
+		l.problem("services", errors.New("which services are enabled must not depend on the revision"))
+	}
+}
+
+func keys(v any) []string {
+	m, _ := v.(map[string]any)
+	return slices.Sorted(maps.Keys(m))
+}
+
+// below is the mapping at key of tree.
+func below(tree map[string]any, key string) map[string]any {
+	m, _ := tree[key].(map[string]any)
+	return m
+}
+
+func (r *rendering) service(name string) map[string]any {
+	return below(below(r.tree, "services"), name)
+}
+
+// settle reduces the tree to what is deployed: enabled services, with their
+// files of variables and labels read in and nothing left that points to them.
+func (l *loading) settle(r *rendering) {
+	services := below(r.tree, "services")
+	for name := range services {
+		if _, enabled := r.model.Services[name]; !enabled {
+			delete(services, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		service, config := r.service(name), r.model.Services[name]
+		if env, ok := l.serviceEnvironment(config, r.env); ok {
+			set := map[string]any{}
+			for k, v := range env {
+				set[k] = nil
+				if v != nil {
+					set[k] = *v
+				}
+			}
+			replaceMap(service, "environment", set)
+		}
+		replaceMap(service, "labels", l.serviceLabels(config))
+		for _, done := range []string{"env_file", "label_file", "profiles", "extends", "build", "attach"} {
+			delete(service, done)
+		}
+		for other := range below(service, "depends_on") {
+			if _, enabled := services[other]; !enabled {
+				delete(below(service, "depends_on"), other)
+			}
+		}
+		dropExtensions(service)
+	}
+	dropExtensions(r.tree)
+}
+
+func replaceMap(tree map[string]any, key string, with map[string]any) {
+	delete(tree, key)
+	if len(with) > 0 {
+		tree[key] = with
+	}
+}
+
+// dropExtensions removes the x- keys that are not davit's.
+func dropExtensions(tree map[string]any) {
+	for k := range tree {
+		if strings.HasPrefix(k, "x-") && k != extension {
+			delete(tree, k)
+		}
+	}
+}
+
+// serviceEnvironment is the environment of a service by Compose's rules: its
+// env_file entries in order, overridden by `environment`. A variable without a
+// value takes the stack's, if it has one.
+func (l *loading) serviceEnvironment(s types.ServiceConfig, env types.Mapping) (types.MappingWithEquals, bool) {
+	own := types.MappingWithEquals{}.OverrideBy(s.Environment).Resolve(env.Resolve)
+	above := own.ToMapping()
+	maps.Copy(above, env)
+	vars := map[string]string(own.ToMapping())
+	for _, f := range s.EnvFiles {
+		data, ok := l.readBeside(s.Name+".env_file", f.Path, bool(f.Required))
+		if !ok {
+			continue
+		}
+		if err := parseEnv(data, above, vars, false); err != nil {
+			l.problems.add(&Problem{File: data.name, Err: err})
+			return nil, false
+		}
+	}
+	return types.Mapping(vars).ToMappingWithEquals().OverrideBy(own), true
+}
+
+func (l *loading) serviceLabels(s types.ServiceConfig) map[string]any {
+	vars := map[string]string{}
+	for _, f := range s.LabelFiles {
+		data, ok := l.readBeside(s.Name+".label_file", f, true)
+		if !ok {
+			continue
+		}
+		if err := parseEnv(data, nil, vars, false); err != nil {
+			l.problems.add(&Problem{File: data.name, Err: err})
+		}
+	}
+	labels := map[string]any{}
+	for k, v := range vars {
+		labels[k] = v
+	}
+	for k, v := range s.Labels {
+		labels[k] = v
+	}
+	return labels
+}
+
+// readBeside reads a file that a service names, which compose-go has made
+// absolute.
+func (l *loading) readBeside(key, name string, required bool) (envFile, bool) {
+	rel, ok := l.export.rel(name)
+	if !ok {
+		l.problem("services."+key, fmt.Errorf("%q %w", name, errEscapes))
+		return envFile{}, false
+	}
+	data, err := l.export.read(rel, maxEnvFile)
+	if err != nil {
+		if required || !errors.Is(err, fs.ErrNotExist) {
+			l.problem("services."+key, fmt.Errorf("%q %w", rel, err))
+		}
+		return envFile{}, false
+	}
+	return envFile{name: rel, data: data}, true
+}
