@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -127,16 +128,18 @@ func (x *execution) settle(o outcome) {
 		x.calls--
 	}
 	x.quiet.broken()
+	if o.id != "" {
+		// Even of a create that failed: what exists must not be forgotten.
+		x.created[named(step.Replica)] = o.id
+	}
 	if o.err != nil {
 		if !errors.Is(o.err, errAbandoned) {
-			x.end(cause{step: step, container: o.task.id, err: o.err, at: o.at})
+			x.end(cause{step: step, container: cmp.Or(o.task.id, o.id), err: o.err, at: o.at})
 		}
 		x.reportFailed(o)
 		return
 	}
 	switch step.Kind {
-	case reconcile.StepCreate:
-		x.created[named(step.Replica)] = o.id
 	case reconcile.StepPull:
 		x.pulled[pinOf(step.Image)] = o.image
 	case reconcile.StepGate:

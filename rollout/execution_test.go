@@ -350,6 +350,16 @@ func TestWhoIsToBlame(t *testing.T) {
 	}
 }
 
+func TestAContainerThatAFailedCreateLeftIsNotForgotten(t *testing.T) {
+	s := newScripted()
+	s.fails["create web/1"] = errors.New("network has no address left for it")
+	r := executor(s).Execute(t.Context(), job(plan(of(reconcile.StepCreate, "web", 1))))
+	equal(t, "containers", r.Containers, map[reconcile.Replica]string{{Service: "web", Number: 1}: "web/1"})
+	if r.Failure == nil || r.Failure.Container != "web/1" {
+		t.Errorf("failure is %+v", r.Failure)
+	}
+}
+
 func TestAHangingCallEndsAtItsLimit(t *testing.T) {
 	for _, c := range []struct {
 		name  string
