@@ -28,13 +28,7 @@ type recorder struct {
 func newRecorder(t *testing.T) *recorder {
 	t.Helper()
 	r := &recorder{}
-	engine := &httputil.ReverseProxy{
-		Rewrite:       func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: "http", Host: "docker"}) },
-		FlushInterval: -1,
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(client.DefaultDockerHost, "unix://"))
-		}},
-	}
+	engine := toDocker()
 	r.host = listen(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		r.mu.Lock()
 		r.asks = append(r.asks, q.Method+" "+path(q))
@@ -91,4 +85,24 @@ func listen(t *testing.T, h http.Handler) string {
 		s.Close()
 	})
 	return "unix://" + path
+}
+
+// forward carries a request out on the real engine and drops the reply.
+func forward(t *testing.T, q *http.Request) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	toDocker().ServeHTTP(w, q)
+	if w.Code >= 300 {
+		t.Errorf("%s %s: %d %s", q.Method, q.URL.Path, w.Code, w.Body)
+	}
+}
+
+func toDocker() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:       func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: "http", Host: "docker"}) },
+		FlushInterval: -1,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(client.DefaultDockerHost, "unix://"))
+		}},
+	}
 }
