@@ -131,7 +131,9 @@ func (a *attempt) leaveMoved() error {
 	for _, rec := range a.verdict.Failed.Services {
 		if s, ok := failed.Service(rec.Name); ok && len(rec.Containers) > 0 {
 			a.moved = append(a.moved, rec.Name)
-			a.project = a.project.WithService(s, failed)
+			if a.project, err = a.project.WithService(s, failed); err != nil {
+				return fmt.Errorf("leave service %s as release #%d put it: %w", rec.Name, a.verdict.Failed.Seq, err)
+			}
 		}
 	}
 	return nil
@@ -186,6 +188,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		Failed:    failedContainers(s.history),
 		Completed: completions(s.history, p, images),
 	}
+	d.Unproven, d.Served = service(s.history)
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""
 	}
@@ -287,7 +290,7 @@ func (a *attempt) describe(r *Release) {
 	if v.Act != ActReturn {
 		return
 	}
-	r.Restores = v.Restore.Seq
+	r.Restores = origin(a.in.History, v.Restore).Seq
 	if v.Current != nil {
 		r.RollbackOf = v.Current.Seq
 	}

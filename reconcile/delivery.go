@@ -10,8 +10,10 @@ type Delivery struct {
 	// Target names the receiver. It is never its address, which may be a secret.
 	Target string
 	Event  Event
-	// Key says what the delivery tells, apart from when. While another with the
-	// same Target and Key is younger than Window, a new one is dropped.
+	// Key says what the delivery tells, apart from when. It is dropped as a
+	// repetition if the last one to the same Target about the same stack has the
+	// same Key and is younger than Window. What happens again after something else
+	// did is told again.
 	Key    string
 	Window time.Duration
 	// Created is when the event was put in line, Due when the next attempt is.

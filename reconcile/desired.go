@@ -27,6 +27,9 @@ type Desired struct {
 	// Failed are the containers of failed attempts; true while one is still kept
 	// for inspection.
 	Failed map[string]bool
-	// OnDemand are services that an operator stopped: they are not started.
-	Stopped map[string]bool
+	// Unproven are the sequence numbers of attempts that did not succeed, Served
+	// the containers that a good release ran. A container of the one kind that is
+	// not of the other was never in service.
+	Unproven map[int64]bool
+	Served   map[string]bool
 }

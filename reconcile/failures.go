@@ -26,6 +26,21 @@ func failedContainers(history []Release) map[string]bool {
 	return out
 }
 
+// service are the attempts that did not succeed, and the containers that good
+// releases ran.
+func service(history []Release) (unproven map[int64]bool, served map[string]bool) {
+	unproven, served = map[int64]bool{}, map[string]bool{}
+	for _, r := range history {
+		unproven[r.Seq] = r.Outcome != Succeeded && r.Outcome != OutcomeRunning
+		for _, s := range r.Services {
+			for _, id := range s.Containers {
+				served[id] = served[id] || r.Good()
+			}
+		}
+	}
+	return unproven, served
+}
+
 // completions are the one-shot services whose success with exactly this content
 // is on record.
 func completions(history []Release, p *compose.Project, images map[string]Image) map[string]bool {

@@ -57,7 +57,7 @@ func (f *fleet) enlist(u *unit, d Desired) {
 		return cmp.Or(b.Finished.Compare(a.Finished), cmp.Compare(a.Number, b.Number))
 	})
 	open := max(u.Replicas-len(f.current), 0)
-	if u.OneShot && (len(f.current) > 0 || d.Returning || d.Completed[u.Name]) || d.Stopped[u.Name] {
+	if u.OneShot && (len(f.current) > 0 || d.Returning || d.Completed[u.Name]) {
 		open = 0
 	}
 	use := min(open, len(f.idle))
@@ -118,6 +118,18 @@ func (p *planner) ready(u *unit, c Container) bool {
 	return c.Health == Healthy || c.Health == HealthNone && stable
 }
 
+// worth is how much a running container is good for: 3 when callers reach it and
+// it is ready as far as the engine knows, 0 when it does not even run.
+func (p *planner) worth(u *unit, c Container) int {
+	n := 0
+	for _, good := range []bool{c.State == Running, c.Health == Healthy || c.Health == HealthNone, p.joined(u, c)} {
+		if good {
+			n++
+		}
+	}
+	return n
+}
+
 // joined reports whether c is known by its service's name in every network of
 // the service.
 func (p *planner) joined(u *unit, c Container) bool {
@@ -134,10 +146,14 @@ func (p *planner) joined(u *unit, c Container) bool {
 }
 
 // stableFor is how long readiness must last: what is declared, else nothing
-// where a health check speaks for the container and 5 s where none does.
+// where a health check speaks for the container, the image's own included, and
+// 5 s where none does.
 func (u *unit) stableFor() time.Duration {
-	if u.Settings.StableForSet || u.hasHealthcheck() {
+	switch {
+	case u.Settings.StableForSet:
 		return u.Settings.StableFor
+	case u.hasHealthcheck():
+		return 0
 	}
 	return 5 * time.Second
 }
@@ -163,7 +179,7 @@ func (p *planner) gateText(u *unit) string {
 	case u.OneShot:
 		return "exits with code 0" + within
 	case u.hasHealthcheck() && u.stableFor() > 0:
-		return fmt.Sprintf("healthcheck, stable for %s,%s", brief(u.stableFor()), within)
+		return fmt.Sprintf("healthcheck, stable for %s%s", brief(u.stableFor()), within)
 	case u.hasHealthcheck():
 		return "healthcheck" + within
 	}

@@ -86,8 +86,8 @@ func (p *planner) carry(u *unit, s slot) map[string]string {
 // predecessor is the container whose data s goes on with: the one that it
 // replaces, else the replica of the service that stopped last.
 func (p *planner) predecessor(u *unit, s slot) *Container {
-	if s.heir != nil {
-		return s.heir
+	if s.takes != nil {
+		return s.takes
 	}
 	if len(u.fleet.current) > 0 {
 		return nil // an additional replica has data of its own

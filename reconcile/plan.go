@@ -152,20 +152,24 @@ func (s Step) Target() string {
 	return s.Replica.String()
 }
 
+// prerequisites is After as the plan prints it: "<-2,3".
+func (s Step) prerequisites() string {
+	if len(s.After) == 0 {
+		return ""
+	}
+	return "<-" + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.After), " ", ","), "[]")
+}
+
 // String is the plan in its golden form, without a trailing newline.
 func (p Plan) String() string {
 	var b strings.Builder
 	b.WriteString(p.Heading())
-	width := 0
+	before, target := 0, 0
 	for _, s := range p.Steps {
-		width = max(width, len(s.Target()))
+		before, target = max(before, len(s.prerequisites())), max(target, len(s.Target()))
 	}
 	for _, s := range p.Steps {
-		after := ""
-		if len(s.After) > 0 {
-			after = "<-" + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.After), " ", ","), "[]")
-		}
-		line := fmt.Sprintf("  %-2d %-7s %-7s %-*s  %s", s.ID, after, s.Kind, width, s.Target(), s.Reason)
+		line := fmt.Sprintf("  %-2d %-*s %-7s %-*s  %s", s.ID, before, s.prerequisites(), s.Kind, target, s.Target(), s.Reason)
 		b.WriteString("\n" + strings.TrimRight(line, " "))
 	}
 	if p.Empty() {

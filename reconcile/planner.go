@@ -56,6 +56,8 @@ type planner struct {
 	// volumes, so that nothing has changed when one of them fails.
 	base []int
 	plan Plan
+	// implied are, for each step, all the steps that come before it.
+	implied map[int]map[int]bool
 }
 
 // unit is one declared service and how it stands.
@@ -84,6 +86,8 @@ func (p *planner) survey() error {
 		}
 		u := &unit{Service: s, image: image, rules: rules}
 		u.fleet = muster(u, p.owned, p.desired)
+		// What serves worst goes first.
+		slices.SortStableFunc(u.fleet.old, func(a, b Container) int { return cmp.Compare(p.worth(u, a), p.worth(u, b)) })
 		p.units[s.Name] = u
 		p.plan.ProgressTimeout = max(p.plan.ProgressTimeout, s.Settings.ProgressTimeout)
 		order = append(order, s.Name)
@@ -117,11 +121,26 @@ func (p *planner) sorted(names []string) []string {
 	return out
 }
 
-// add appends a step and returns its ID.
+// add appends a step and returns its ID. Prerequisites that others imply are
+// left out, for whoever reads the plan.
 func (p *planner) add(s Step, after ...int) int {
 	s.ID = len(p.plan.Steps) + 1
-	slices.Sort(after)
-	s.After = slices.Compact(after)
+	implied := map[int]bool{}
+	for _, id := range after {
+		for before := range p.implied[id] {
+			implied[before] = true
+		}
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(after))) {
+		if !implied[id] {
+			s.After = append(s.After, id)
+		}
+		implied[id] = true
+	}
+	if p.implied == nil {
+		p.implied = map[int]map[int]bool{}
+	}
+	p.implied[s.ID] = implied
 	p.plan.Steps = append(p.plan.Steps, s)
 	return s.ID
 }

@@ -80,7 +80,7 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	project := loadProject(t, section(a, "compose.yaml"))
 	c := planCase{desired: reconcile.Desired{
 		Project: project, Instance: "here", Revision: "main@sha1:9d10e44",
-		Images: map[string]reconcile.Image{}, Failed: map[string]bool{}, Completed: map[string]bool{}, Stopped: map[string]bool{},
+		Images: map[string]reconcile.Image{}, Failed: map[string]bool{}, Completed: map[string]bool{}, Unproven: map[int64]bool{}, Served: map[string]bool{},
 	}, observed: reconcile.Observed{At: now}}
 	for _, s := range project.Services {
 		c.desired.Images[s.Name] = imageFact(s.Config.Image, nil)
@@ -106,7 +106,7 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 }
 
 // flag understands: settled, returning, completed SERVICE, failed ID [kept],
-// version FROM TO.
+// unproven SEQ, served ID, version FROM TO.
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
 	case "settled":
@@ -115,8 +115,14 @@ func (c *planCase) flag(t *testing.T, words []string) {
 		c.desired.Returning = true
 	case "completed":
 		c.desired.Completed[words[1]] = true
-	case "stopped":
-		c.desired.Stopped[words[1]] = true
+	case "unproven":
+		seq, err := strconv.ParseInt(words[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.desired.Unproven[seq] = true
+	case "served":
+		c.desired.Served[words[1]] = true
 	case "failed":
 		c.desired.Failed[words[1]] = len(words) > 2
 	case "version":

@@ -84,8 +84,8 @@ func (p *planner) startReason(u *unit, s slot) string {
 		return fmt.Sprintf("exited with code %d", s.from.ExitCode)
 	case s.from != nil:
 		return "created before, never started"
-	case s.heir != nil:
-		return "takes over from " + replicaOf(*s.heir).String()
+	case s.takes != nil:
+		return "takes over from " + replicaOf(*s.takes).String()
 	case u.OneShot:
 		return "runs once per release"
 	}

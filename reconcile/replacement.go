@@ -48,6 +48,8 @@ func ReplacementOf(s compose.Service, image Image, returning bool) (Replacement,
 		r.StartFirst, r.Reason = true, "as declared"
 	case obstacle.text != "":
 		r.Reason = obstacle.text
+	case writableMount(s, image) != "":
+		r.StartFirst, r.Reason = true, "concurrent writers are allowed"
 	default:
 		r.StartFirst, r.Reason = true, "stateless"
 	}
@@ -69,6 +71,24 @@ func (r *Replacement) resolve(s compose.Service) error {
 		}
 	}
 	return nil
+}
+
+// leaving is how many of the old replicas stop before, and how many after, the n
+// new ones of a batch start, when up new ones are in service already.
+//
+// Stop-first makes room for every new replica, and for all of them before the
+// last, since an old one may be the writer that the new one must not meet.
+// Start-first lets go only of what the declared number does not need.
+func (r Replacement) leaving(old, up, n, replicas int, last bool) (before, after int) {
+	if !r.StartFirst {
+		if last {
+			return old, 0
+		}
+		return min(n, old), 0
+	}
+	before = min(max(up+old-(replicas-r.Unavailable), 0), r.Unavailable, old)
+	after = min(max(up+n+old-before-replicas, 0), old-before)
+	return before, after
 }
 
 // obstacle is why two containers of a service cannot run side by side.

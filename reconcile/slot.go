@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -11,8 +12,8 @@ type slot struct {
 	replica Replica
 	// from is the container that exists already; nil for one to be created.
 	from *Container
-	// heir is the container that it replaces; nil for an additional replica.
-	heir *Container
+	// takes is the container that it takes over from; nil for an additional replica.
+	takes *Container
 
 	create, start, join, policy bool
 }
@@ -35,17 +36,31 @@ func (p *planner) slots(u *unit) []slot {
 			create:  true, start: true,
 		})
 	}
+	from := p.predecessors(u)
 	beside := len(u.fleet.old)+len(u.fleet.current) > 0
 	for i := range out {
 		s := &out[i]
-		if i < len(u.fleet.old) {
-			s.heir = &u.fleet.old[i]
+		if i < len(from) {
+			s.takes = &from[i]
 		}
 		// A new container is not to be found by its service's name before it is
 		// ready, as long as another one answers to that name.
 		s.join = !u.OneShot && (s.from == nil && beside && u.rules.StartFirst || s.from != nil && !p.joined(u, *s.from))
 		s.policy = !u.OneShot && declaredRestart(u.Config) != s.bornWith()
 	}
+	return out
+}
+
+// predecessors are the old containers whose place, and data, new ones take over: those
+// that were in service, by number.
+func (p *planner) predecessors(u *unit) []Container {
+	var out []Container
+	for _, c := range u.fleet.old {
+		if _, failed := p.desired.Failed[c.ID]; !failed && !p.neverServed(c) {
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Container) int { return cmp.Compare(a.Number, b.Number) })
 	return out
 }
 
@@ -70,21 +85,15 @@ func (p *planner) service(u *unit) {
 	if len(old) == 0 {
 		size = max(len(slots), 1) // nothing to protect: all at once
 	}
+	up := p.inService(u)
 	for len(slots) > 0 {
 		n := min(size, len(slots))
 		b := batch{slots: slots[:n], barrier: barrier, previous: previous}
 		slots = slots[n:]
-		b.before = min(u.rules.Unavailable, len(old))
-		if u.rules.StartFirst && p.short(u) {
-			// Fewer run than declared already: none can be spared.
-			b.before = 0
-		}
-		b.after = min(max(n-b.before, 0), len(old)-b.before)
-		if len(slots) == 0 {
-			b.after = len(old) - b.before
-		}
+		b.before, b.after = u.rules.leaving(len(old), up, n, u.Replicas, len(slots) == 0)
 		b.old = old[:b.before+b.after]
 		old = old[b.before+b.after:]
+		up += n
 		previous = p.batch(u, b, len(slots) > 0)
 	}
 	for _, c := range old {
@@ -96,9 +105,15 @@ func (p *planner) service(u *unit) {
 	p.monitor(u)
 }
 
-// short reports whether fewer replicas run than declared.
-func (p *planner) short(u *unit) bool {
-	return len(u.fleet.current)+len(u.fleet.old) < u.Replicas
+// inService counts the replicas that need nothing more.
+func (p *planner) inService(u *unit) int {
+	n := 0
+	for _, c := range u.fleet.current {
+		if p.settled(u, c) {
+			n++
+		}
+	}
+	return n
 }
 
 // batch is what is replaced together: some old replicas stop before the new ones
@@ -134,8 +149,9 @@ func (p *planner) batch(u *unit, b batch, more bool) []int {
 		}
 		ends = append(ends, p.serve(u, s, after))
 	}
+	served := slices.Concat(ends, gone)
 	for _, c := range b.old[b.before:] {
-		gone = append(gone, p.retire(u, c, slices.Concat(ends, gone)...))
+		ends = append(ends, p.retire(u, c, served...))
 	}
 	ends = append(ends, gone...)
 	if more && u.rules.Delay > 0 {
@@ -179,9 +195,13 @@ func (p *planner) serve(u *unit, s slot, after []int) int {
 // back to life, beside its successor and on the same volumes.
 func (p *planner) retire(u *unit, c Container, after ...int) int {
 	reason := "replaced; standby for " + brief(u.Settings.StandbyFor)
-	if _, failed := p.desired.Failed[c.ID]; failed {
+	_, failed := p.desired.Failed[c.ID]
+	switch {
+	case failed:
 		reason = "failed; kept for inspection"
-	} else if u.Settings.StandbyFor == 0 {
+	case p.neverServed(c):
+		reason = fmt.Sprintf("left over from release #%d", c.Release)
+	case u.Settings.StandbyFor == 0:
 		reason = "replaced"
 	}
 	return p.stop(c, reason, after...)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -68,6 +69,8 @@ func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 			reason = "failed, and a later release succeeded"
 		case c.State == Created:
 			reason = "left over, never started"
+		case p.neverServed(c):
+			reason = fmt.Sprintf("left over from release #%d", c.Release)
 		case c.State == Dead:
 			reason = "dead"
 		case standby == nil || c.Spec != standby.Spec || c.ImageID != standby.ImageID:
@@ -86,7 +89,7 @@ func (p *planner) standby(spare []Container) *Container {
 	var last *Container
 	for i := range spare {
 		c := &spare[i]
-		if _, failed := p.desired.Failed[c.ID]; failed || c.State != Exited {
+		if _, failed := p.desired.Failed[c.ID]; failed || c.State != Exited || p.neverServed(*c) {
 			continue
 		}
 		if last == nil || c.Finished.After(last.Finished) {
@@ -94,6 +97,12 @@ func (p *planner) standby(spare []Container) *Container {
 		}
 	}
 	return last
+}
+
+// neverServed reports whether c comes from an attempt that was cut short before
+// anybody relied on it.
+func (p *planner) neverServed(c Container) bool {
+	return p.desired.Unproven[c.Release] && !p.desired.Served[c.ID]
 }
 
 // pruneNetworks removes this stack's networks that are no longer declared and
@@ -109,7 +118,7 @@ func (p *planner) pruneNetworks() {
 		}
 	}
 	for _, n := range p.networks {
-		if n.Instance == "" || n.Instance != p.desired.Instance || has(p.project.Model.Networks, n.Key) {
+		if n.Stack != p.project.Name || n.Instance != p.desired.Instance || has(p.project.Model.Networks, n.Key) {
 			continue
 		}
 		if after, free := p.vacated(n, removed); free {

@@ -259,6 +259,18 @@ func lastGood(history []Release, spec string) *Release {
 	return nil
 }
 
+// origin is the release that first ran the content which r brought back.
+func origin(history []Release, r *Release) *Release {
+	for r.Restores > 0 {
+		before := bySeq(history, r.Restores)
+		if before == nil || before.Spec != r.Spec {
+			break
+		}
+		r = before
+	}
+	return r
+}
+
 func newest(history []Release) *Release {
 	for i := range history {
 		if history[i].Kind != KindNoop {

@@ -1,0 +1,321 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"davit/compose"
+	"davit/engine"
+	"davit/engine/enginetest"
+	"davit/reconcile"
+	"davit/rollout"
+)
+
+// host is a whole davit on an engine in memory: the real loop, the real executor,
+// and a record that outlives the agent. It lives in a synctest bubble, so minutes
+// pass in no time.
+type host struct {
+	t      *testing.T
+	engine *enginetest.Engine
+	record *record
+	// projects are what Git declares, by revision.
+	revision reconcile.Revision
+	declared map[string]*compose.Project
+	pushes   int
+
+	loop *reconcile.Loop
+	stop func()
+
+	mu     sync.Mutex
+	events []reconcile.Event
+}
+
+// simulate runs f with a host in a bubble and checks, in the end, that no two
+// containers ever wrote one volume.
+func simulate(t *testing.T, f func(t *testing.T, h *host)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{t: t, engine: enginetest.New(enginetest.Options{Instance: "here"}), record: &record{}, declared: map[string]*compose.Project{}}
+		h.boot()
+		defer func() { h.stop() }()
+		f(t, h)
+	})
+}
+
+// boot starts an agent; stop ends it the way that a crash would: nothing is said
+// goodbye to.
+func (h *host) boot() {
+	ctx, cancel := context.WithCancel(context.Background())
+	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Logger: logger})
+	loop := reconcile.New(reconcile.Options{
+		Instance: "here", Engine: h.engine, Registry: registry{h.engine}, Keeper: h.engine, Executor: executor,
+		History: h.record, Decisions: h.record, Logger: logger,
+		Emit: func(e reconcile.Event) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.events = append(h.events, e)
+		},
+	})
+	var running sync.WaitGroup
+	running.Go(func() { _ = loop.Run(ctx) })
+	running.Go(func() {
+		_ = h.engine.Events(ctx, func(c engine.Change) { loop.Wake(c.Stack, reconcile.TriggerDrift) })
+	})
+	h.record.interrupt()
+	h.loop, h.stop = loop, func() { cancel(); running.Wait() }
+	if h.revision.Commit != "" {
+		h.declare()
+	}
+}
+
+// push declares a new content of the stack shop, with a version tag unless
+// version is "".
+func (h *host) push(version, yaml string) {
+	h.t.Helper()
+	h.pushes++
+	h.revision = reconcile.Revision{Ref: "main", Commit: fmt.Sprintf("%040d", h.pushes), Version: "v0.0.0-" + fmt.Sprint(h.pushes), Author: "ann"}
+	if version != "" {
+		h.revision.Tag, h.revision.Version = version, version
+	}
+	delete(h.declared, "shop")
+	if yaml != "" {
+		h.declared["shop"] = loadProject(h.t, yaml)
+	}
+	h.declare()
+}
+
+func (h *host) declare() {
+	d := reconcile.Declaration{Revision: h.revision}
+	for _, name := range slices.Sorted(mapsKeys(h.declared)) {
+		d.Projects = append(d.Projects, h.declared[name])
+	}
+	h.loop.Declare(d)
+}
+
+func mapsKeys[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// pass lets time go by.
+func (h *host) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// image adds an image to the engine under ref.
+func (h *host) image(ref string, b enginetest.Behaviour) reconcile.Image {
+	return h.engine.AddImage(ref, b)
+}
+
+// running are the shop's running containers as "web/1 shop:1.0", sorted.
+func (h *host) running() string {
+	var out []string
+	for _, c := range h.observe().Containers {
+		if c.Running() {
+			out = append(out, fmt.Sprintf("%s/%d %s", c.Service, c.Number, c.ImageRef))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func (h *host) observe() reconcile.Observed {
+	h.t.Helper()
+	o, err := h.engine.Observe(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return o
+}
+
+// history are the releases, oldest first, as "#1 deploy v1.0.0 succeeded".
+func (h *host) history() string {
+	var out []string
+	for _, r := range slices.Backward(h.record.releases) {
+		line := fmt.Sprintf("#%d %s %s %s", r.Seq, r.Kind, r.Version, r.Outcome)
+		if r.Restores > 0 {
+			line += fmt.Sprintf(" restores #%d", r.Restores)
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
+}
+
+func (h *host) status() reconcile.StackStatus {
+	h.t.Helper()
+	all, err := h.loop.Status(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, s := range all {
+		if s.Name == "shop" {
+			return s
+		}
+	}
+	h.t.Fatal("no stack shop in the status")
+	return reconcile.StackStatus{}
+}
+
+func (h *host) expect(what, got, want string) {
+	h.t.Helper()
+	if got != strings.TrimSpace(want) {
+		h.t.Fatalf("%s:\n got:\n%s\nwant:\n%s\nhistory:\n%s\nevents:\n%s", what, got, strings.TrimSpace(want), h.history(), h.story())
+	}
+}
+
+// story is every event, for a failing test's reader.
+func (h *host) story() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var b strings.Builder
+	for _, e := range h.events {
+		fmt.Fprintf(&b, "%s %-18s %s\n", e.At.Format(time.TimeOnly), e.Kind, e.Message)
+	}
+	return b.String()
+}
+
+func (h *host) emitted(kind reconcile.EventKind) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, e := range h.events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// registry resolves what the twin's library publishes.
+type registry struct{ engine *enginetest.Engine }
+
+func (r registry) Resolve(_ context.Context, ref string) (reconcile.Image, error) {
+	return r.engine.Resolve(ref)
+}
+
+// record is history, decisions and journal in memory.
+type record struct {
+	mu       sync.Mutex
+	releases []reconcile.Release // newest first
+	controls reconcile.Controls
+	journal  []reconcile.Entry
+	// full refuses every write, like a disk without room.
+	full bool
+	// dead drops every write, like an agent that was killed before it could.
+	dead bool
+}
+
+func (r *record) Releases(_ context.Context, stack string, _ int) ([]reconcile.Release, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.releases), func(x reconcile.Release) bool { return x.Stack != stack }), nil
+}
+
+func (r *record) Begin(_ context.Context, x reconcile.Release) (reconcile.Release, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.full {
+		return x, fmt.Errorf("insert release: %w", reconcile.ErrDiskFull)
+	}
+	x.Seq = 1
+	if len(r.releases) > 0 {
+		x.Seq = r.releases[0].Seq + 1
+		if r.releases[0].Running() {
+			return x, fmt.Errorf("release #%d has not ended", r.releases[0].Seq)
+		}
+	}
+	r.releases = append([]reconcile.Release{x}, r.releases...)
+	return x, nil
+}
+
+func (r *record) Finish(_ context.Context, x reconcile.Release) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dead {
+		return nil
+	}
+	i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Seq == x.Seq })
+	if i < 0 || !r.releases[i].Running() {
+		return fmt.Errorf("release #%d is not running", x.Seq)
+	}
+	r.releases[i] = x
+	return nil
+}
+
+func (r *record) Stacks(context.Context) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.releases) == 0 {
+		return nil, nil
+	}
+	return []string{r.releases[0].Stack}, nil
+}
+
+// interrupt is what the store does when an agent starts.
+func (r *record) interrupt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.releases {
+		if r.releases[i].Running() {
+			r.releases[i].Outcome, r.releases[i].Finished = reconcile.Interrupted, time.Now()
+		}
+	}
+}
+
+func (r *record) Controls(context.Context, string) (reconcile.Controls, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.controls, nil
+}
+
+func (r *record) SetHold(_ context.Context, _ string, h *reconcile.Hold) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.dead {
+		r.controls.Hold = h
+	}
+	return nil
+}
+
+func (r *record) SetPin(_ context.Context, _ string, p *reconcile.Pin) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.dead {
+		r.controls.Pin = p
+	}
+	return nil
+}
+
+func (r *record) SetSuspension(_ context.Context, _ string, s *reconcile.Suspension) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.controls.Suspension = s
+	return nil
+}
+
+func (r *record) Intend(_ context.Context, e reconcile.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.full {
+		return fmt.Errorf("write journal: %w", reconcile.ErrDiskFull)
+	}
+	r.journal = append(r.journal, e)
+	return nil
+}
+
+func (r *record) Done(context.Context, reconcile.Entry) error { return nil }
