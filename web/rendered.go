@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -51,13 +53,21 @@ func NewRendered(stack string, releases []reconcile.Release, values bool) (Rende
 	return Rendered{}, &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("stack %q: no release has succeeded yet", stack)}
 }
 
-// render is a rendered project as YAML in block style.
+// render is a recorded project as a compose file, in block style.
 func render(project []byte, values bool) (string, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(project, &doc); err != nil {
+	p, err := compose.Unmarshal(project)
+	if err != nil {
 		return "", err
 	}
-	plain(&doc)
+	text, err := p.Model.MarshalYAML()
+	if err != nil {
+		return "", fmt.Errorf("write as YAML: %w", err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return "", fmt.Errorf("read back: %w", err)
+	}
+	escape(&doc)
 	if !values {
 		mask(&doc)
 	}
@@ -65,16 +75,19 @@ func render(project []byte, values bool) (string, error) {
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(&doc); err != nil {
-		return "", err
+		return "", fmt.Errorf("write as YAML: %w", err)
 	}
 	return b.String(), e.Close()
 }
 
-// plain takes the styles away, so that JSON reads like a compose file.
-func plain(n *yaml.Node) {
-	n.Style &^= yaml.FlowStyle | yaml.DoubleQuotedStyle
+// escape doubles every dollar sign: everything is interpolated already, and
+// Compose must not do it again.
+func escape(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		n.Value = strings.ReplaceAll(n.Value, "$", "$$")
+	}
 	for _, child := range n.Content {
-		plain(child)
+		escape(child)
 	}
 }
 

@@ -18,7 +18,9 @@ import (
 type without struct {
 	*host
 	record readOnly
-	loader loader
+	// noRecord is why there is none.
+	noRecord error
+	loader   loader
 }
 
 // lookAt opens the host of a data directory for reading.
@@ -28,9 +30,9 @@ func lookAt(config Config) (*without, error) {
 		return nil, err
 	}
 	w := &without{}
-	w.record.Reader, err = state.OpenReadOnly(config.Data)
-	if err != nil && id.key != nil {
-		return nil, err
+	w.record.Reader, w.noRecord = state.OpenReadOnly(config.Data)
+	if w.noRecord != nil && id.key != nil {
+		return nil, w.noRecord
 	}
 	silent := func(reconcile.Event) {}
 	w.host, err = newHost(config, id, w.record, silent, slog.New(slog.DiscardHandler))
@@ -54,25 +56,26 @@ func (w *without) declare(ctx context.Context, r reconcile.Revision) (reconcile.
 
 // declareLast declares the revision that the agent declared last, if its files
 // are still there.
-func (w *without) declareLast(ctx context.Context) error {
-	if w.record.Reader == nil {
-		return nil
+func (w *without) declareLast(ctx context.Context) (found bool, err error) {
+	if w.noRecord != nil {
+		return false, w.noRecord
 	}
 	text, found, err := w.record.Recall(ctx, revisionKey)
 	if err != nil || !found {
-		return err
+		return false, err
 	}
 	var r reconcile.Revision
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return fmt.Errorf("read the last revision: %w", err)
+		return false, fmt.Errorf("read the last revision: %w", err)
 	}
-	if _, err := os.Stat(r.Dir); err != nil {
-		return nil
+	if _, err := os.Stat(r.Dir); errors.Is(err, os.ErrNotExist) {
+		return false, nil
 	}
-	if _, err = w.declare(ctx, r); err == nil {
-		w.loop.SourceState(r.Fetched, nil)
+	if _, err = w.declare(ctx, r); err != nil {
+		return false, err
 	}
-	return err
+	w.loop.SourceState(r.Fetched, nil)
+	return true, nil
 }
 
 // read is how every stack stands, from the agent or from a look at the host.
@@ -98,11 +101,30 @@ func (s *statusCommand) look(ctx context.Context, config Config) (web.Status, er
 		return web.Status{}, err
 	}
 	defer w.close()
-	if err := w.declareLast(ctx); err != nil {
+	if _, err := w.declareLast(ctx); err != nil {
 		return web.Status{}, err
 	}
 	stacks, err := w.loop.Status(ctx)
 	return web.NewStatus(stacks), err
+}
+
+// last plans the revision that the agent declared last.
+func (p *planCommand) last(ctx context.Context, config Config, stack string) (web.Plans, error) {
+	fmt.Fprintln(p.Err, "davit: no agent is running; this is the plan for the revision that was fetched last")
+	w, err := lookAt(config)
+	if err != nil {
+		return web.Plans{}, err
+	}
+	defer w.close()
+	found, err := w.declareLast(ctx)
+	if err != nil {
+		return web.Plans{}, err
+	}
+	if !found {
+		return web.Plans{}, reconcile.WithHint(errors.New("no revision was fetched yet"), "start an agent, or plan a directory with --dir")
+	}
+	plans, err := w.loop.Plan(ctx, stack)
+	return web.NewPlans(plans), err
 }
 
 // directory plans the stacks of a directory.

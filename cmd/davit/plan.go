@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,11 @@ func (p *planCommand) plans(ctx context.Context, config Config, stack string) (w
 	}
 	client := p.client(config)
 	defer client.Close()
-	return client.Plan(ctx, stack)
+	plans, err := client.Plan(ctx, stack)
+	if errors.Is(err, web.ErrNoAgent) {
+		return p.last(ctx, config, stack)
+	}
+	return plans, err
 }
 
 func (p *planCommand) print(plans web.Plans) {

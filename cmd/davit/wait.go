@@ -79,7 +79,13 @@ func (w *waitCommand) look(ctx context.Context, watching *watch) (bool, error) {
 		return false, err
 	}
 	if w.running(k, releases) {
-		return k.Health == reconcile.ConditionHealthy, nil
+		if k.Health != reconcile.ConditionHealthy {
+			return false, nil
+		}
+		// How a stack stands is what the last pass found; what was declared since
+		// is in the plan.
+		plans, err := watching.client.Plan(ctx, k.Name)
+		return err == nil && plans.Empty(), nil
 	}
 	return false, w.never(k, releases)
 }

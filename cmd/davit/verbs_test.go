@@ -1,0 +1,222 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/reconcile"
+	"davit/web"
+)
+
+var step = reconcile.Plan{Stack: "shop", From: "v1", To: "v2", Steps: []reconcile.Step{{ID: 1, Kind: reconcile.StepStart, Replica: reconcile.Replica{Service: "web", Number: 1}}}}
+
+func TestExitCodes(t *testing.T) {
+	fetched := then
+	failed := reconcile.Release{Stack: "shop", Seq: 8, Commit: "feedbeef00", Outcome: reconcile.Failed, Failure: "web/1 exited", Started: then, Finished: then}
+	tests := map[string]struct {
+		agent *fakeAgent
+		args  []string
+		code  int
+		says  string // on either stream
+	}{
+		"plan with nothing to do":             {&fakeAgent{plans: []reconcile.Plan{{Stack: "shop"}}}, []string{"plan"}, 0, "nothing to do"},
+		"plan with changes":                   {&fakeAgent{plans: []reconcile.Plan{step}}, []string{"plan"}, 2, "shop  v1 -> v2"},
+		"plan with changes in JSON":           {&fakeAgent{plans: []reconcile.Plan{step}}, []string{"plan", "-o", "json"}, 2, `"kind": "start"`},
+		"plan of an unknown stack":            {&fakeAgent{}, []string{"plan", "nope"}, 1, `"nope"`},
+		"plan that fails":                     {&fakeAgent{err: reconcile.ErrEngineUnavailable}, []string{"plan"}, 1, "engine unavailable"},
+		"plan with a wrong flag":              {nil, []string{"plan", "--what"}, 1, "unknown flag"},
+		"unknown command":                     {nil, []string{"explode"}, 1, "unknown command"},
+		"help":                                {nil, []string{"--help"}, 0, "Exit codes"},
+		"status without an agent or a record": {nil, []string{"status"}, 1, "no database"},
+		"check of synced and healthy":         {&fakeAgent{chapters: story(reconcile.SyncSynced)}, []string{"status", "--check"}, 0, "synced"},
+		"check of held":                       {&fakeAgent{chapters: story(reconcile.SyncHeld)}, []string{"status", "--check"}, 1, "held"},
+		"check of pinned":                     {&fakeAgent{chapters: story(reconcile.SyncPinned)}, []string{"status", "--check"}, 1, "pinned"},
+		"check of degraded":                   {&fakeAgent{chapters: [][]reconcile.StackStatus{{stands(reconcile.SyncSynced, reconcile.ConditionDegraded)}}}, []string{"status", "--check"}, 1, "degraded"},
+		"check before the first fetch":        {&fakeAgent{}, []string{"status", "--check"}, 1, "no stacks"},
+		"check of an empty repository":        {&fakeAgent{source: web.SourceStatus{LastFetch: &fetched}}, []string{"status", "--check"}, 0, "no stacks"},
+		"status of an unknown stack":          {&fakeAgent{chapters: story(reconcile.SyncSynced)}, []string{"status", "nope"}, 1, `"nope"`},
+		"apply that ends synced":              {&fakeAgent{chapters: story(reconcile.SyncOutOfSync, reconcile.SyncProgressing, reconcile.SyncSynced)}, []string{"apply", "shop"}, 0, ""},
+		"apply that ends held":                {&fakeAgent{chapters: story(reconcile.SyncProgressing, reconcile.SyncHeld)}, []string{"apply", "shop"}, 1, "davit retry shop"},
+		"apply that ends stalled":             {&fakeAgent{chapters: story(reconcile.SyncStalled)}, []string{"apply"}, 1, "shop is stalled"},
+		"apply of a suspended stack":          {&fakeAgent{chapters: story(reconcile.SyncSuspended)}, []string{"apply", "shop"}, 1, "davit resume shop"},
+		"apply that waits too long":           {&fakeAgent{chapters: story(reconcile.SyncWaiting)}, []string{"apply", "shop", "--timeout", "50ms"}, 3, "not after 50ms"},
+		"apply that looks done before it is":  {&fakeAgent{chapters: story(reconcile.SyncSynced), plans: []reconcile.Plan{step}}, []string{"apply", "shop", "--timeout", "50ms"}, 3, "not after"},
+		"apply that ends unhealthy":           {&fakeAgent{chapters: [][]reconcile.StackStatus{{stands(reconcile.SyncSynced, reconcile.ConditionUnhealthy)}}}, []string{"apply"}, 1, "shop is unhealthy"},
+		"wait for a commit that runs":         {&fakeAgent{chapters: story(reconcile.SyncProgressing, reconcile.SyncSynced)}, []string{"wait", "shop", "--commit", "9D10E44"}, 0, ""},
+		"wait for a version without its v":    {&fakeAgent{chapters: story(reconcile.SyncSynced)}, []string{"wait", "shop", "--version", "1.3.0"}, 0, ""},
+		"wait for a commit that failed":       {&fakeAgent{chapters: story(reconcile.SyncHeld), releases: []reconcile.Release{failed}}, []string{"wait", "shop", "--commit", "feedbeef"}, 1, "release #8 of shop failed: web/1 exited"},
+		"wait for one that never comes":       {&fakeAgent{chapters: story(reconcile.SyncSynced)}, []string{"wait", "shop", "--commit", "0000000", "--timeout", "50ms"}, 3, "not after 50ms"},
+		"wait for a stack not pushed yet":     {&fakeAgent{}, []string{"wait", "new", "--timeout", "50ms"}, 3, "not after 50ms"},
+		"wait until held":                     {&fakeAgent{chapters: story(reconcile.SyncHeld)}, []string{"wait", "shop"}, 1, "held"},
+		"wait for an ambiguous commit":        {nil, []string{"wait", "shop", "--commit", "9d1"}, 1, "seven digits"},
+		"wait without an agent":               {nil, []string{"wait", "shop"}, 1, "davit run"},
+		"run without a repository":            {nil, []string{"run"}, 1, "--repo"},
+		"an order that is refused":            {&fakeAgent{err: fmt.Errorf("%w: not pinned", reconcile.ErrNotApplicable)}, []string{"unpin", "shop"}, 1, "not pinned"},
+		"suspend for a time gone by":          {nil, []string{"suspend", "shop", "--for", "-2h"}, 1, "--for"},
+		"history of an unknown stack":         {&fakeAgent{}, []string{"history", "nope"}, 1, `"nope"`},
+		"a wrong output format":               {nil, []string{"status", "-o", "xml"}, 1, "xml"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := ask(t, test.agent, test.args...)
+			if got.code != test.code || !strings.Contains(got.out+got.err, test.says) {
+				t.Errorf("exit code %d, want %d with %q\nstdout: %s\nstderr: %s", got.code, test.code, test.says, got.out, got.err)
+			}
+		})
+	}
+}
+
+func TestOrdersCarryTheirActor(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want any
+	}{
+		"unpin":    {[]string{"unpin", "shop"}, told{"unpin", "shop", "ada"}},
+		"retry":    {[]string{"retry", "shop"}, told{"retry", "shop", "ada"}},
+		"resume":   {[]string{"resume", "shop"}, told{"resume", "shop", "ada"}},
+		"remove":   {[]string{"remove", "shop", "--yes"}, told{"remove", "shop", "ada"}},
+		"suspend":  {[]string{"suspend", "shop", "--for", "2h", "--reason", "moving"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
+		"rollback": {[]string{"rollback", "shop", "--to", "v1.2.0", "--hold", "--no-wait"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
+		"apply":    {[]string{"apply", "shop"}, told{"wake", "shop", "cli"}},
+		"all":      {[]string{"apply"}, told{"wake", "", "cli"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			a := &fakeAgent{chapters: story(reconcile.SyncSynced)}
+			got := ask(t, a, test.args...)
+			if got.code != 0 || len(a.orders) != 1 || !reflect.DeepEqual(a.orders[0], test.want) {
+				t.Errorf("exit code %d, orders %v, want %v\n%s", got.code, a.orders, test.want, got.err)
+			}
+		})
+	}
+}
+
+func TestRollbackEndsAsItsReleaseDoes(t *testing.T) {
+	for outcome, code := range map[reconcile.Outcome]int{reconcile.Succeeded: 0, reconcile.Failed: 1, reconcile.Refused: 1} {
+		t.Run(outcome.String(), func(t *testing.T) {
+			a := &fakeAgent{chapters: story(reconcile.SyncSynced, reconcile.SyncProgressing, reconcile.SyncPinned)}
+			a.obeyed = func() {
+				a.releases = []reconcile.Release{{Stack: "shop", Seq: 9, Kind: reconcile.KindManualRollback, Outcome: outcome, Failure: "gone", Started: then, Finished: then}}
+			}
+			if got := ask(t, a, "rollback", "shop"); got.code != code {
+				t.Errorf("exit code %d, want %d: %s", got.code, code, got.err)
+			}
+		})
+	}
+}
+
+func TestRemoveAsksOnATerminalAndRefusesElsewhere(t *testing.T) {
+	tests := map[string]struct {
+		asks   bool
+		typed  string
+		args   []string
+		orders int
+	}{
+		"yes on a terminal":         {true, "y\n", nil, 1},
+		"no on a terminal":          {true, "n\n", nil, 0},
+		"nothing typed":             {true, "", nil, 0},
+		"in a pipeline":             {false, "y\n", nil, 0},
+		"in a pipeline, with --yes": {false, "", []string{"--yes"}, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			a := &fakeAgent{chapters: story(reconcile.SyncOrphaned)}
+			got := askAs(t, a, func(c *console) { c.Asks, c.In = test.asks, strings.NewReader(test.typed) },
+				append([]string{"remove", "shop"}, test.args...)...)
+			if len(a.orders) != test.orders || (got.code == 0) != (test.orders == 1) {
+				t.Errorf("exit code %d, orders %v: %s", got.code, a.orders, got.err)
+			}
+		})
+	}
+}
+
+func TestApplyShowsWhatHappensAfterTheOrderOnly(t *testing.T) {
+	a := &fakeAgent{chapters: story(reconcile.SyncProgressing, reconcile.SyncProgressing, reconcile.SyncSynced),
+		events: []reconcile.Event{{ID: 1, At: then, Stack: "shop", Kind: reconcile.EventHeld, Message: "long ago"}}}
+	a.obeyed = func() {
+		a.events = append(a.events,
+			reconcile.Event{ID: 2, At: then, Stack: "shop", Kind: reconcile.EventReleaseStarted, Message: "now it begins"},
+			reconcile.Event{ID: 3, At: then, Stack: "db", Kind: reconcile.EventReleaseStarted, Message: "another stack"},
+			reconcile.Event{ID: 4, At: then, Stack: "shop", Kind: reconcile.EventReleaseSucceeded, Message: "now it ends"})
+		a.bell.Ring()
+	}
+	got := ask(t, a, "apply", "shop")
+	if got.code != 0 || strings.Contains(got.out, "long ago") || strings.Contains(got.out, "another stack") ||
+		strings.Index(got.out, "now it begins") > strings.Index(got.out, "now it ends") || !strings.Contains(got.out, "now it ends") {
+		t.Errorf("exit code %d:\n%s%s", got.code, got.out, got.err)
+	}
+}
+
+func TestJSONOfTheCommandsIsThatOfTheAPI(t *testing.T) {
+	a := &fakeAgent{chapters: story(reconcile.SyncSynced), releases: []reconcile.Release{{Stack: "shop", Seq: 1, Started: then}}}
+	var status web.Status
+	if err := json.Unmarshal([]byte(ask(t, a, "status", "-o", "json").out), &status); err != nil {
+		t.Fatal(err)
+	}
+	if want := web.NewStatus(story(reconcile.SyncSynced)[0]); !reflect.DeepEqual(status, want) {
+		t.Errorf("status %+v, want %+v", status, want)
+	}
+	var history []web.Release
+	if err := json.Unmarshal([]byte(ask(t, a, "history", "shop", "-o", "json").out), &history); err != nil {
+		t.Fatal(err)
+	}
+	if want := web.NewHistory(a.releases); !reflect.DeepEqual(history, want) {
+		t.Errorf("history %+v, want %+v", history, want)
+	}
+}
+
+func TestColourIsForTerminalsAndControlCharactersForNobody(t *testing.T) {
+	evil := stands(reconcile.SyncStalled, reconcile.ConditionUnknown)
+	evil.WaitingFor = "\x1b]0;owned\x07 image"
+	a := &fakeAgent{chapters: [][]reconcile.StackStatus{{evil}}}
+	if got := ask(t, a, "status"); strings.ContainsAny(got.out, "\x1b\x07") {
+		t.Errorf("piped: %q", got.out)
+	}
+	got := askAs(t, a, func(c *console) { c.Colour = true }, "status")
+	if !strings.Contains(got.out, "\x1b[31mstalled\x1b[0m") || strings.Contains(got.out, "\x1b]") {
+		t.Errorf("terminal: %q", got.out)
+	}
+}
+
+func TestValidateShowsEveryMistakeWithItsFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"shop/compose.yaml": "services:\n  web:\n    image: ${MISSING?no image}\n    x-davit: {stratgy: rolling}\n",
+		"db/compose.yaml":   "services:\n  db:\n    image: [\n",
+		"fine/compose.yaml": "services:\n  a: {image: a}\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := ask(t, nil, "validate", "--dir", dir)
+	for _, want := range []string{"shop/compose.yaml", "stratgy", "MISSING", "db/compose.yaml"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("%q is not in\n%s%s", want, got.out, got.err)
+		}
+	}
+	if got.code != 1 {
+		t.Errorf("exit code %d, want 1", got.code)
+	}
+	var found validation
+	if err := json.Unmarshal([]byte(ask(t, nil, "validate", "--dir", dir, "-o", "json").out), &found); err != nil {
+		t.Fatal(err)
+	}
+	if found.Valid || len(found.Mistakes) < 3 || !reflect.DeepEqual(found.Stacks, []string{"db", "fine", "shop"}) {
+		t.Errorf("found %+v", found)
+	}
+	if got := ask(t, nil, "validate", "--dir", filepath.Join(dir, "fine")); got.code != 0 {
+		t.Errorf("without mistakes: exit code %d: %s%s", got.code, got.out, got.err)
+	}
+}
