@@ -48,12 +48,27 @@ func observed(c container.InspectResponse) reconcile.Container {
 			}
 		}
 	}
+	if o.State == reconcile.Exited || o.State == reconcile.Dead {
+		bury(&o)
+	}
 	for _, m := range c.Mounts {
 		if m.Type == mount.TypeVolume {
 			o.Volumes[m.Destination] = m.Name
 		}
 	}
 	return o
+}
+
+// bury takes from a container without a process what an engine that was killed
+// still says of it: an address that is another's by now, a health of before.
+func bury(o *reconcile.Container) {
+	for name, end := range o.Endpoints {
+		end.IP = ""
+		o.Endpoints[name] = end
+	}
+	if o.Health != reconcile.HealthNone {
+		o.Health = reconcile.Unhealthy
+	}
 }
 
 // aliases are sorted and without the short ID, which the engine adds and, up to

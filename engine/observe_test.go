@@ -72,8 +72,16 @@ func TestASecondLookAtAnUnchangedContainerCostsNoInspect(t *testing.T) {
 	}
 }
 
-// follow runs Events until the test ends and waits until the stream is up.
+// follow is overhear once the stream is up.
 func follow(t *testing.T, e *engine.Engine) <-chan engine.Change {
+	t.Helper()
+	changes := overhear(t, e)
+	await(t, changes, func(c engine.Change) bool { return c.Kind == engine.EngineRecovered })
+	return changes
+}
+
+// overhear runs Events until the test ends.
+func overhear(t *testing.T, e *engine.Engine) <-chan engine.Change {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	changes := make(chan engine.Change, 1000)
@@ -85,7 +93,6 @@ func follow(t *testing.T, e *engine.Engine) <-chan engine.Change {
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	await(t, changes, func(c engine.Change) bool { return c.Kind == engine.EngineRecovered })
 	return changes
 }
 
