@@ -26,7 +26,7 @@ var (
 	ErrHostKey = errors.New("host key not trusted")
 	// ErrCredentials: a credentials file cannot be used.
 	ErrCredentials = errors.New("credentials unusable")
-	// ErrRedirect: the server sent the credentials' bearer somewhere else.
+	// ErrRedirect: the server redirects to a place where the credentials must not go.
 	ErrRedirect = errors.New("redirect refused")
 	// ErrTreeRefused: the commit's files must not or cannot be written.
 	ErrTreeRefused = errors.New("tree refused")
@@ -48,8 +48,11 @@ func stalled(cause error, format string, args ...any) error {
 	return &reconcile.Stalled{Reason: fmt.Sprintf(format, args...), Err: cause}
 }
 
-// diskError marks an error of the local disk that says it is full.
+// diskError marks an error of the local disk that says it is full, once.
 func diskError(err error) error {
+	if errors.Is(err, reconcile.ErrDiskFull) {
+		return err
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", reconcile.ErrDiskFull, err)
 	}

@@ -173,6 +173,16 @@ func gitEnv() []string {
 	return []string{"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "HOME=/nonexistent", "PATH=" + os.Getenv("PATH")}
 }
 
+// gitCommand runs git beside the repository.
+func (r *repo) gitCommand(args ...string) {
+	r.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env = filepath.Dir(r.dir), gitEnv()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		r.t.Fatalf("git %s: %v: %s", args, err, out)
+	}
+}
+
 // webServer is git http-backend behind HTTP, with a record of the requests.
 type webServer struct {
 	*httptest.Server
@@ -257,6 +267,12 @@ type sshServer struct {
 
 func serveSSH(t *testing.T) sshServer {
 	t.Helper()
+	return serveSSHTo(t, func(in io.WriteCloser, s gliderssh.Session) { _, _ = io.Copy(in, s); in.Close() })
+}
+
+// serveSSHTo leaves it to feed what git-upload-pack hears of the client.
+func serveSSHTo(t *testing.T, feed func(in io.WriteCloser, s gliderssh.Session)) sshServer {
+	t.Helper()
 	host, _ := keyPair(t)
 	client, keyFile := keyPair(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -274,7 +290,7 @@ func serveSSH(t *testing.T) sshServer {
 				_ = s.Exit(127)
 				return
 			}
-			go func() { _, _ = io.Copy(in, s); in.Close() }() // ends with the session
+			go feed(in, s) // ends with the session
 			code := 0
 			if cmd.Wait() != nil {
 				code = 128

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	gliderssh "github.com/gliderlabs/ssh"
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"davit/reconcile"
@@ -352,6 +353,20 @@ func TestFetchDeadlineHolds(t *testing.T) {
 	}
 	if left := staged(t, s); len(left) > 0 {
 		t.Errorf("left: %s", left)
+	}
+}
+
+func TestFetchDeadlineHoldsOverSSH(t *testing.T) {
+	r := newRepo(t)
+	r.push("main", map[string]string{"a": "1"})
+	// The server lists, and then never hears what is wanted.
+	server := serveSSHTo(t, func(in io.WriteCloser, s gliderssh.Session) {
+		<-s.Context().Done()
+		in.Close()
+	})
+	s := open(t, Options{URL: "ssh://git@" + server.addr + r.dir, Auth: server.auth, FetchTimeout: 300 * time.Millisecond})
+	if _, err := s.Poll(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "fetch") {
+		t.Errorf("Poll() = %v", err)
 	}
 }
 

@@ -81,8 +81,23 @@ func readObject(store storer.EncodedObjectStorer, hash plumbing.Hash, kind plumb
 	return out, nil
 }
 
-func checkSize(store storer.EncodedObjectStorer, hash plumbing.Hash, kind plumbing.ObjectType, limit int64) error {
+// objectSize is an object's size, as far as possible without reading it. go-git
+// does not look for sizes among objects that are borrowed from another
+// repository.
+func objectSize(store storer.EncodedObjectStorer, hash plumbing.Hash) (int64, error) {
 	size, err := store.EncodedObjectSize(hash)
+	if !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return size, err
+	}
+	o, err := store.EncodedObject(plumbing.AnyObject, hash)
+	if err != nil {
+		return 0, err
+	}
+	return o.Size(), nil
+}
+
+func checkSize(store storer.EncodedObjectStorer, hash plumbing.Hash, kind plumbing.ObjectType, limit int64) error {
+	size, err := objectSize(store, hash)
 	if err != nil {
 		return damaged(kind, hash, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -362,5 +364,86 @@ func TestReturningToAKeptExportFetchesNothing(t *testing.T) {
 	r.ref("refs/heads/main", first)
 	if got := poll(t, s); content(t, got, "a") != "1" || server.fetches() != 2 {
 		t.Errorf("got %s after %d fetches", got, server.fetches())
+	}
+}
+
+func TestRepositoriesOfEveryShapeAreRead(t *testing.T) {
+	text := strings.Repeat("a line that deltas find again\n", 4000)
+	for name, shape := range map[string]func(r *repo) (path string){
+		"packed, with deltas": func(r *repo) string { r.gitCommand("-C", r.dir, "gc", "-q", "--aggressive"); return r.dir },
+		"packed references":   func(r *repo) string { r.gitCommand("-C", r.dir, "pack-refs", "--all"); return r.dir },
+		"with borrowed objects": func(r *repo) string {
+			r.gitCommand("clone", "-q", "--bare", "--shared", r.dir, "borrower.git")
+			return filepath.Join(filepath.Dir(r.dir), "borrower.git")
+		},
+		"with a work tree": func(r *repo) string {
+			r.gitCommand("clone", "-q", r.dir, "work")
+			return filepath.Join(filepath.Dir(r.dir), "work")
+		},
+		"a linked work tree": func(r *repo) string {
+			r.gitCommand("-C", r.dir, "worktree", "add", "-q", "-b", "linked", filepath.Join(filepath.Dir(r.dir), "linked"), "main")
+			return filepath.Join(filepath.Dir(r.dir), "linked")
+		},
+		"shallow": func(r *repo) string {
+			r.gitCommand("clone", "-q", "--bare", "--depth=1", "file://"+r.dir, "shallow.git")
+			return filepath.Join(filepath.Dir(r.dir), "shallow.git")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepo(t)
+			r.push("main", map[string]string{"a": text, "b": text + "1"})
+			r.push("main", map[string]string{"a": text + "2", "b": text + "3"})
+			path := shape(r)
+			server := serveHTTP(t, r)
+			for _, url := range []string{path, server.URL + "/" + filepath.Base(path)} {
+				if strings.Contains(name, "work tree") && url != path {
+					continue // http-backend serves bare repositories
+				}
+				got := poll(t, open(t, Options{URL: url}))
+				if content(t, got, "a") != text+"2" || content(t, got, "b") != text+"3" {
+					t.Errorf("the files from %s differ", url)
+				}
+			}
+		})
+	}
+}
+
+func TestPollAndLastFromManySides(t *testing.T) {
+	r := newRepo(t)
+	r.push("main", map[string]string{"a": "1"})
+	s := open(t, Options{URL: r.dir})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got, err := s.Poll(t.Context()); err != nil || got.Commit == "" {
+				t.Errorf("Poll() = %s, %v", got, err)
+			}
+			if last, ok := s.Last(); !ok || last.Dir == "" {
+				t.Errorf("Last() = %s, %t", last, ok)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestHeadWithoutABranchStallsUntilOneIsNamed(t *testing.T) {
+	everyTransport(t, func(t *testing.T, r *repo, o Options) {
+		commit := r.push("trunk", map[string]string{"a": "1"})
+		r.ref("HEAD", commit)
+		pollStalls(t, open(t, o), ErrBranchGone)
+		o.Selector.Branch = "trunk"
+		poll(t, open(t, o))
+	})
+}
+
+func TestFullDiskIsNamed(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		err := diskError(&fs.PathError{Op: "write", Path: "/x", Err: errno})
+		if !errors.Is(err, reconcile.ErrDiskFull) || !errors.Is(err, errno) {
+			t.Errorf("diskError(%v) = %v", errno, err)
+		}
+	}
+	if err := diskError(syscall.EIO); errors.Is(err, reconcile.ErrDiskFull) {
+		t.Error("a broken disk counts as full")
 	}
 }

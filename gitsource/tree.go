@@ -132,7 +132,7 @@ func checkName(name string) error {
 }
 
 func (e *exporter) file(hash plumbing.Hash, name string, perm fs.FileMode) error {
-	size, err := e.store.EncodedObjectSize(hash)
+	size, err := objectSize(e.store, hash)
 	if err != nil {
 		return damaged(plumbing.BlobObject, hash, err)
 	}
