@@ -22,8 +22,8 @@ const (
 	outboxSlack = 64
 )
 
-// Enqueue puts d in line. It is dropped without an error if an equal one was put
-// in line within d.Window.
+// Enqueue puts d in line. It is dropped without an error if it repeats the last
+// one; see reconcile.Delivery.
 func (s *Store) Enqueue(ctx context.Context, d reconcile.Delivery) error {
 	return s.write(ctx, "enqueue delivery to "+d.Target, func(ctx context.Context, tx *sql.Tx) error {
 		return enqueue(ctx, tx, d)
@@ -38,11 +38,12 @@ func enqueue(ctx context.Context, tx *sql.Tx, d reconcile.Delivery) error {
 	if err != nil {
 		return err
 	}
-	done, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, target, event, key, status, created, due, attempts, note)
-		SELECT ?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, '' WHERE ?8 OR NOT EXISTS
-		(SELECT 1 FROM outbox WHERE target = ?2 AND key = ?4 AND created > ?9)`,
-		d.ID, d.Target, string(event), d.Key, stamp(d.Created), stamp(d.Due), d.Attempts,
-		d.Key == "" || d.Window <= 0, stamp(d.Created.Add(-d.Window)))
+	if again, err := repeats(ctx, tx, d); err != nil || again {
+		return err
+	}
+	done, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, target, stack, event, key, status, created, due, attempts, note)
+		VALUES (?,?,?,?,?,'pending',?,?,?,'')`,
+		d.ID, d.Target, d.Event.Stack, string(event), d.Key, stamp(d.Created), stamp(d.Due), d.Attempts)
 	if err != nil {
 		return err
 	}
@@ -51,6 +52,20 @@ func enqueue(ctx context.Context, tx *sql.Tx, d reconcile.Delivery) error {
 		return err
 	}
 	return trimOutbox(ctx, tx, d)
+}
+
+// repeats reports whether d tells only what was told last. An equal delivery
+// further back is none: between "failed" and "failed" may lie "recovered", and
+// the receiver must not be left believing that.
+func repeats(ctx context.Context, tx *sql.Tx, d reconcile.Delivery) (bool, error) {
+	if d.Key == "" || d.Window <= 0 {
+		return false, nil
+	}
+	var key string
+	var created time.Time
+	found, err := one(tx.QueryRowContext(ctx, `SELECT key, created FROM outbox WHERE target = ? AND stack = ?
+		ORDER BY place DESC LIMIT 1`, d.Target, d.Event.Stack), &key, (*stamp)(&created))
+	return found && key == d.Key && created.After(d.Created.Add(-d.Window)), err
 }
 
 // trimOutbox keeps the outbox from growing without end, and leaves a note on

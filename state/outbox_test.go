@@ -78,26 +78,33 @@ func TestALateVerdictDoesNotChangeWhatIsSettled(t *testing.T) {
 	check(t, s.Delivered(t.Context(), "unknown"))
 }
 
-func TestAnEqualDeliveryWithinItsWindowIsDropped(t *testing.T) {
-	at := func(id string, after time.Duration, key, target string) reconcile.Delivery {
-		d := delivery(id)
-		d.Key, d.Target, d.Window = key, target, 10*time.Minute
-		d.Created = noon.Add(after)
-		d.Due = d.Created
-		return d
-	}
+func TestARepetitionIsDroppedAndAReturnIsNot(t *testing.T) {
 	s := openStore(t, t.TempDir())
-	for _, d := range []reconcile.Delivery{
-		at("first", 0, "k", "ops"), at("again", 9*time.Minute, "k", "ops"), at("other key", 0, "l", "ops"),
-		at("other target", 0, "k", "chat"), at("later", 10*time.Minute, "k", "ops"),
-		at("no key", 0, "", "ops"), at("no key again", 0, "", "ops"),
+	for _, c := range []struct {
+		id, key, target, stack string
+		after                  time.Duration
+	}{
+		{id: "failed", key: "f", target: "ops", stack: "shop"},
+		{id: "repetition", key: "f", target: "ops", stack: "shop", after: 9 * time.Minute},
+		{id: "other stack", key: "g", target: "ops", stack: "blog"},
+		{id: "repetition past another stack", key: "f", target: "ops", stack: "shop", after: 9 * time.Minute},
+		{id: "other target", key: "f", target: "chat", stack: "shop"},
+		{id: "recovered", key: "r", target: "ops", stack: "shop", after: 2 * time.Minute},
+		{id: "failed again", key: "f", target: "ops", stack: "shop", after: 3 * time.Minute},
+		{id: "much later", key: "f", target: "ops", stack: "shop", after: 13 * time.Minute},
+		{id: "no key", target: "ops", stack: "shop"},
+		{id: "no key again", target: "ops", stack: "shop"},
 	} {
+		d := delivery(c.id)
+		d.Key, d.Target, d.Event.Stack, d.Window = c.key, c.target, c.stack, 10*time.Minute
+		d.Created = noon.Add(c.after)
+		d.Due = d.Created
 		check(t, s.Enqueue(t.Context(), d))
-		if d.ID == "first" {
-			check(t, s.Delivered(t.Context(), "first")) // having been sent is no reason to repeat it
+		if c.id == "failed" {
+			check(t, s.Delivered(t.Context(), "failed")) // having been sent is no reason to repeat it
 		}
 	}
-	want := []string{"other key", "later", "no key", "no key again"}
+	want := []string{"other stack", "recovered", "failed again", "much later", "no key", "no key again"}
 	if got := due(t, s, noon.Add(time.Hour)); !reflect.DeepEqual(got, want) {
 		t.Errorf("due are %q, want %q", got, want)
 	}

@@ -125,6 +125,7 @@ CREATE TABLE outbox (
 	place    INTEGER PRIMARY KEY,
 	id       TEXT NOT NULL UNIQUE,
 	target   TEXT NOT NULL,
+	stack    TEXT NOT NULL,
 	event    TEXT NOT NULL, -- JSON
 	key      TEXT NOT NULL,
 	status   TEXT NOT NULL, -- pending, delivered or dropped
@@ -134,7 +135,7 @@ CREATE TABLE outbox (
 	note     TEXT NOT NULL -- why the last attempt failed, or why it was dropped
 );
 CREATE INDEX outbox_due ON outbox (status, target, due);
-CREATE INDEX outbox_key ON outbox (target, key, created);
+CREATE INDEX outbox_stack ON outbox (target, stack, place);
 
 CREATE TABLE memory (
 	key   TEXT PRIMARY KEY,

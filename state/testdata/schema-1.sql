@@ -124,6 +124,7 @@ CREATE TABLE outbox (
 	place    INTEGER PRIMARY KEY,
 	id       TEXT NOT NULL UNIQUE,
 	target   TEXT NOT NULL,
+	stack    TEXT NOT NULL,
 	event    TEXT NOT NULL, -- JSON
 	key      TEXT NOT NULL,
 	status   TEXT NOT NULL, -- pending, delivered or dropped
@@ -132,7 +133,7 @@ CREATE TABLE outbox (
 	attempts INTEGER NOT NULL,
 	note     TEXT NOT NULL -- why the last attempt failed, or why it was dropped
 );
-INSERT INTO outbox VALUES(1,'d1','ops','{"id":7,"at":"2026-11-21T10:00:00Z","stack":"shop","kind":"ReleaseFailed","severity":"error","message":"web/2 exited with code 2","seq":2}','k','pending','2026-11-21T10:00:00.000000000Z','2026-11-21T10:00:00.000000000Z',0,'');
+INSERT INTO outbox VALUES(1,'d1','ops','shop','{"id":7,"at":"2026-11-21T10:00:00Z","stack":"shop","kind":"ReleaseFailed","severity":"error","message":"web/2 exited with code 2","seq":2}','k','pending','2026-11-21T10:00:00.000000000Z','2026-11-21T10:00:00.000000000Z',0,'');
 CREATE TABLE memory (
 	key   TEXT PRIMARY KEY,
 	value TEXT NOT NULL
@@ -144,7 +145,7 @@ CREATE INDEX releases_running ON releases (stack, seq) WHERE outcome = '';
 CREATE INDEX journal_release ON journal (stack, seq, step);
 CREATE INDEX events_stack ON events (stack, id);
 CREATE INDEX outbox_due ON outbox (status, target, due);
-CREATE INDEX outbox_key ON outbox (target, key, created);
+CREATE INDEX outbox_stack ON outbox (target, stack, place);
 CREATE VIEW history AS
 SELECT r.stack, r.seq, r.kind, r.version, r.outcome, r.reason, r.failure,
 	r.triggered_by AS "trigger", r.actor, r.restores, r.rollback_of,
