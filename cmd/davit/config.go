@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"davit/notify"
 	"davit/reconcile"
 )
 
@@ -43,11 +44,14 @@ type Config struct {
 
 // Webhook is one receiver of events.
 type Webhook struct {
+	// Name tells receivers apart in logs; the URL's host by default.
+	Name string
+	// URL may hold a secret: no message quotes it.
 	URL string
 	// SecretFile holds the key that signs every delivery.
 	SecretFile string
-	// Events are the kinds that are sent; empty means those that a person wants
-	// to be woken for.
+	// Events are the kinds that are sent, or only "*" for all of them; empty means
+	// notify.DefaultEvents.
 	Events []string
 }
 
@@ -114,10 +118,10 @@ func (w Webhook) check() error {
 	case w.URL == "":
 		return errors.New("url is missing")
 	case err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "":
-		return fmt.Errorf("url %q is not an http or https address", w.URL)
+		return errors.New("url is not an http or https address")
 	}
 	for _, kind := range w.Events {
-		if !slices.Contains(eventKinds(), reconcile.EventKind(kind)) {
+		if !slices.Contains(append(notify.Kinds(), notify.Everything), kind) {
 			return reconcile.WithHint(fmt.Errorf("events: no event is called %q", kind), "docs/json.md lists the kinds")
 		}
 	}

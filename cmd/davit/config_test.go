@@ -73,7 +73,7 @@ func TestFlagWinsOverVariableOverFileOverDefault(t *testing.T) {
 		"list replaces list":          {file, nil, []string{"--env", "C=flag", "--env", "D=x=y"}, func(c Config) any { return c.Env }, M{"C": "flag", "D": "x=y"}},
 		"list of a variable":          {file, M{"DAVIT_ENV": "C=1\nD=2"}, nil, func(c Config) any { return c.Env }, M{"C": "1", "D": "2"}},
 		"list of the file":            {file, nil, nil, func(c Config) any { return c.Env }, M{"A": "file", "B": "file"}},
-		"webhook of a flag":           {file, nil, []string{"--webhook", "url=https://x.example,secret_file=/s,events=Held|Stalled"}, func(c Config) any { return c.Webhooks }, []Webhook{{"https://x.example", "/s", []string{"Held", "Stalled"}}}},
+		"webhook of a flag":           {file, nil, []string{"--webhook", "url=https://x.example,secret_file=/s,events=Held|Stalled"}, func(c Config) any { return c.Webhooks }, []Webhook{{"", "https://x.example", "/s", []string{"Held", "Stalled"}}}},
 		"number of the file":          {file, nil, nil, func(c Config) any { return c.KeepReleases }, 7},
 		"switch":                      {"", nil, []string{"--prerelease"}, func(c Config) any { return c.Prerelease }, true},
 		"switch of a variable":        {"", M{"DAVIT_PRERELEASE": "true"}, nil, func(c Config) any { return c.Prerelease }, true},

@@ -136,6 +136,8 @@ func (f *file) webhooks(list *yaml.Node) {
 			switch key.Value {
 			case "url":
 				w.URL, _ = f.scalar("url", value)
+			case "name":
+				w.Name, _ = f.scalar("name", value)
 			case "secret_file":
 				text, _ := f.scalar("secret_file", value)
 				w.SecretFile = f.resolve(true, text)

@@ -15,6 +15,9 @@ const engineAgain = 2 * time.Second
 // over, and a record that was lost is filled again from the containers' labels
 // before anything is decided. Everything else comes from the first pass.
 func (a *agent) recover(ctx context.Context) error {
+	if a.repair.Happened() {
+		a.stream.emit(reconcile.Event{At: a.now(), Kind: reconcile.EventStateRecovered, Severity: reconcile.SeverityError, Message: a.repair.String()})
+	}
 	interrupted, err := a.store.Interrupt(ctx)
 	if err != nil {
 		return err

@@ -82,6 +82,7 @@ type agent struct {
 
 	id     identity
 	store  *state.Store
+	repair state.Recovery
 	lost   bool // the record was empty or had to be repaired
 	stream *stream
 	bell   *web.Bell
@@ -141,11 +142,7 @@ func (a *agent) openRecord(ctx context.Context) error {
 	}
 	known, err := store.Stacks(ctx)
 	a.lost = recovery.Happened() || len(known) == 0
-	if err == nil && recovery.Happened() {
-		_, err = store.AppendEvent(ctx, reconcile.Event{At: a.now(), Kind: reconcile.EventStateRecovered,
-			Severity: reconcile.SeverityError, Message: recovery.String()})
-		a.logger.Error("record was repaired", "how", recovery.String())
-	}
+	a.repair = recovery
 	return err
 }
 

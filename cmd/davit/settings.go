@@ -97,7 +97,7 @@ func agentSettings() []setting {
 			_, err := gitsource.ParseSchedule(v)
 			return err
 		}},
-		{key: "webhook", usage: "receiver of events: url=URL[,secret_file=FILE][,events=KIND|KIND]", kind: "SPEC", many: true,
+		{key: "webhook", usage: "receiver of events: url=URL[,name=NAME][,secret_file=FILE][,events=KIND|KIND]", kind: "SPEC", many: true,
 			set: setWebhook, clear: func(o *Config) { o.Webhooks = nil }},
 	}, credentialSettings()...)
 }
@@ -177,6 +177,8 @@ func setWebhook(o *Config, v string) error {
 	for part := range strings.SplitSeq(v, ",") {
 		key, value, ok := strings.Cut(part, "=")
 		switch {
+		case ok && key == "name":
+			w.Name = value
 		case ok && key == "url":
 			w.URL = value
 		case ok && key == "secret_file":
@@ -184,7 +186,7 @@ func setWebhook(o *Config, v string) error {
 		case ok && key == "events":
 			w.Events = strings.Split(value, "|")
 		default:
-			return fmt.Errorf("%q is none of url=, secret_file= and events=", part)
+			return fmt.Errorf("%q is none of url=, name=, secret_file= and events=", key)
 		}
 	}
 	o.Webhooks = append(o.Webhooks, w)
