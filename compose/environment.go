@@ -44,11 +44,12 @@ func environment(x *export, l layers, ps *problems) types.Mapping {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		ps.add(&Problem{File: l.dotEnv, Err: err})
 	}
-	if _, ok := env["COMPOSE_FILE"]; ok {
-		ps.add(&Problem{File: l.dotEnv, Key: "COMPOSE_FILE", Err: errUnsupported})
-	}
 	maps.Copy(env, l.source)
 	maps.Copy(env, hostVariables(l, ps))
+	if _, ok := env["COMPOSE_FILE"]; ok {
+		// Compose would load other files than those that were found.
+		ps.add(&Problem{File: l.dotEnv, Key: "COMPOSE_FILE", Err: errUnsupported})
+	}
 	for _, name := range variableNames {
 		delete(env, name)
 	}

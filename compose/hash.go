@@ -57,6 +57,7 @@ func canonical(name, dir string, tree map[string]any) (map[string]any, error) {
 	for _, kind := range []string{"services", "networks", "volumes"} {
 		for member := range below(tree, kind) {
 			one := below(below(plain, kind), member)
+			tidy(one)
 			if block, ok := below(below(tree, kind), member)[extension]; ok {
 				one[extension] = block
 			}
@@ -64,6 +65,31 @@ func canonical(name, dir string, tree map[string]any) (map[string]any, error) {
 		}
 	}
 	return tree, nil
+}
+
+// tidy makes one of the spellings of "nothing said" in a service.
+func tidy(service map[string]any) {
+	for name, network := range below(service, "networks") {
+		if network == nil {
+			below(service, "networks")[name] = map[string]any{}
+		}
+	}
+	mounts, _ := service["volumes"].([]any)
+	for _, m := range mounts {
+		if mount, ok := m.(map[string]any); ok {
+			dropEmpty(mount)
+		}
+	}
+	dropEmpty(below(service, "deploy"))
+	dropEmpty(service)
+}
+
+func dropEmpty(tree map[string]any) {
+	for k, v := range tree {
+		if m, ok := v.(map[string]any); ok && len(m) == 0 {
+			delete(tree, k)
+		}
+	}
 }
 
 // parts are the sums of everything that a stack declares, by its key.

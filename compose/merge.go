@@ -60,11 +60,10 @@ func (p *Project) take(s Service, from *Project) {
 	p.Services = append(services, s)
 	slices.SortFunc(p.Services, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range p.Services {
-		// Slices and maps of p.Services are shared with the project it was copied
-		// from; nothing below writes into them.
 		p.Services[i].Config = p.Model.Services[p.Services[i].Name]
-		p.Services[i].OneShot = p.awaited(p.Services[i].Name)
 	}
+	p.setTiers()
+	p.setOneShots()
 	p.Content = slices.Clone(p.Content)
 	for _, c := range from.Content {
 		if mounted(s.Config, p.Model, c) {

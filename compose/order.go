@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -98,18 +99,16 @@ func findCycle(services types.Services) []string {
 }
 
 // Prerequisites are all the services that the one called name waits for: those
-// it depends on and, with ConditionReady, every service of an earlier tier. A
-// service that an earlier tier depends on belongs to that tier: depends_on wins.
+// it depends on and, with ConditionReady, every service of an earlier tier.
 func (p *Project) Prerequisites(name string) []Dependency {
 	service, ok := p.Service(name)
 	if !ok {
 		return nil
 	}
-	tiers := p.tiers()
 	list := slices.Clone(service.DependsOn)
 	for _, other := range p.Services {
 		known := slices.ContainsFunc(list, func(d Dependency) bool { return d.Service == other.Name })
-		if !known && tiers[other.Name] < tiers[name] {
+		if !known && other.Tier < service.Tier {
 			list = append(list, Dependency{Service: other.Name, Condition: ConditionReady, Required: true})
 		}
 	}
@@ -145,22 +144,34 @@ func (p *Project) Order() [][]string {
 	return waves
 }
 
-// tiers is the tier that each service starts in. A dependency starts no later
-// than what depends on it.
-func (p *Project) tiers() map[string]int {
-	tiers := map[string]int{}
-	for _, s := range p.Services {
-		tiers[s.Name] = s.Tier
+// setTiers gives each service its tier.
+func (p *Project) setTiers() {
+	at := map[string]*int{}
+	for i := range p.Services {
+		s := &p.Services[i]
+		s.Tier, _ = strconv.Atoi(s.Config.Labels[tierLabel])
+		at[s.Name] = &s.Tier
 	}
 	for changed := true; changed; {
 		changed = false
 		for _, s := range p.Services {
 			for _, d := range s.DependsOn {
-				if own, ok := tiers[d.Service]; ok && own > tiers[s.Name] {
-					tiers[d.Service], changed = tiers[s.Name], true
+				if tier, ok := at[d.Service]; ok && *tier > *at[s.Name] {
+					*tier, changed = *at[s.Name], true
 				}
 			}
 		}
 	}
-	return tiers
+}
+
+// setOneShots marks the services whose completion others wait for.
+func (p *Project) setOneShots() {
+	for i := range p.Services {
+		name := p.Services[i].Name
+		p.Services[i].OneShot = slices.ContainsFunc(p.Services, func(s Service) bool {
+			return slices.ContainsFunc(s.DependsOn, func(d Dependency) bool {
+				return d.Service == name && d.Condition == ConditionCompleted
+			})
+		})
+	}
 }

@@ -64,7 +64,9 @@ type Service struct {
 	ConfigHash string
 	// Replicas is scale, else deploy.replicas, else 1.
 	Replicas int
-	// Tier is the startup.priority label; 0 without one.
+	// Tier is the startup.priority label; 0 without one. A service that one of an
+	// earlier tier depends on belongs to that tier, so that tiers never contradict
+	// depends_on, not even round several corners.
 	Tier int
 	// OneShot is true when another service waits for this one's successful
 	// completion.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -73,9 +72,8 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 		s.Hash = serviceHash(l.options.Key, sums, name)
 		p.Services = append(p.Services, s)
 	}
-	for i := range p.Services {
-		p.Services[i].OneShot = p.awaited(p.Services[i].Name)
-	}
+	p.setTiers()
+	p.setOneShots()
 	p.parts = parts(l.options.Key, sums)
 	p.Hash = projectHash(p.parts)
 	return l.problems.err()
@@ -98,7 +96,6 @@ func (l *loading) service(p *Project, name string) Service {
 	for _, e := range errs {
 		l.problem(join(key, e.key), e.err)
 	}
-	s.Tier, _ = strconv.Atoi(config.Labels[tierLabel])
 	var err error
 	if s.DependsOn, err = dependencies(config, p.Model.Services); err != nil {
 		l.problem(key+".depends_on", err)
@@ -107,16 +104,6 @@ func (l *loading) service(p *Project, name string) Service {
 		l.problem(key, err)
 	}
 	return s
-}
-
-// awaited reports whether a service waits for the completion of the one called
-// name.
-func (p *Project) awaited(name string) bool {
-	return slices.ContainsFunc(p.Services, func(s Service) bool {
-		return slices.ContainsFunc(s.DependsOn, func(d Dependency) bool {
-			return d.Service == name && d.Condition == ConditionCompleted
-		})
-	})
 }
 
 // toModel is a rendered project in compose-go's types. Nothing is looked up,
