@@ -46,7 +46,7 @@ func answer(t *testing.T, b *Bed, name, content string) {
 func TestAgentIsStartedKilledAndStopped(t *testing.T) {
 	b, a := stage(t, t)
 	a.Start()
-	want := "run as run --repo http://example.test/shop.git --data " + a.Data + " --engine " + b.Engine.Host + " --interval 500ms --tag v1"
+	want := "run as run --repo http://example.test/shop.git --data " + a.Data + " --engine " + b.Engine.Host + " --interval 1s --tag v1"
 	eventually(t, "the first words", func() bool { return strings.Contains(a.Log(), want) })
 	a.Signal(syscall.SIGHUP)
 	eventually(t, "the poll", func() bool { return strings.Contains(a.Log(), "polled") })

@@ -22,6 +22,9 @@ type App struct {
 	Version string
 	// Env adds to its environment; testdata/app says what it understands.
 	Env map[string]string
+	// HealthyAfter is how long it warms up. The health check counts no failure
+	// meanwhile.
+	HealthyAfter time.Duration
 	// NoHealthcheck leaves the image's health check out.
 	NoHealthcheck bool
 	// HealthEvery is the health check's interval; default 200ms. Three failures
@@ -108,6 +111,9 @@ func (a App) config(label string) v1.Config {
 		config.Volumes = map[string]struct{}{a.Volume: {}}
 		config.Env = append(config.Env, "DATA="+a.Volume)
 	}
+	if a.HealthyAfter > 0 {
+		config.Env = append(config.Env, "HEALTHY_AFTER="+a.HealthyAfter.String())
+	}
 	slices.Sort(config.Env)
 	if !a.NoHealthcheck {
 		every := a.HealthEvery
@@ -119,6 +125,8 @@ func (a App) config(label string) v1.Config {
 			Interval: every,
 			Timeout:  5 * time.Second,
 			Retries:  3,
+			// A slow machine gets there later than the app's own clock says.
+			StartPeriod: 5 * a.HealthyAfter,
 		}
 	}
 	return config

@@ -11,7 +11,7 @@ type Run struct {
 	Repo string
 	// Engine is the engine's address, such as a proxy's; "" means the bed's own.
 	Engine string
-	// Interval is the time between polls; 0 means half a second.
+	// Interval is the time between polls; 0 means one second.
 	Interval time.Duration
 	// Data is the data directory; "" means a new one.
 	Data string
@@ -38,7 +38,7 @@ func (b *Bed) NewAgent(r Run) *Agent {
 		r.Engine = b.Engine.Host
 	}
 	if r.Interval == 0 {
-		r.Interval = 500 * time.Millisecond
+		r.Interval = time.Second
 	}
 	if r.Data == "" {
 		r.Data = filepath.Join(b.Dir, name)
