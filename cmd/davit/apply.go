@@ -66,5 +66,6 @@ func (a *applyCommand) run(ctx context.Context, stack string) error {
 	if source.LastError != "" {
 		fmt.Fprintln(a.Err, "davit: the source was not read: "+tidy(source.LastError))
 	}
-	return timedOut(ctx, w.until(ctx, w.settled), what, a.timeout)
+	err = w.until(ctx, w.settled)
+	return w.timedOut(ctx, err, what, a.timeout)
 }

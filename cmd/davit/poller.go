@@ -55,6 +55,9 @@ type poller struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	asked    chan chan error
+	// begun is closed once something is declared, or there is nothing yet and no
+	// use in waiting for it.
+	begun chan struct{}
 
 	// declaring is held while a revision is loaded; what it guards is what is
 	// declared.
@@ -115,6 +118,7 @@ func (p *poller) first(ctx context.Context) {
 			p.logger.Error("last good revision cannot be loaded", "error", err)
 		}
 	}
+	close(p.begun)
 	<-polled
 }
 

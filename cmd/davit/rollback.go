@@ -65,7 +65,7 @@ func (r *rollbackCommand) run(ctx context.Context, stack string) error {
 	}
 	err = w.until(ctx, w.settled)
 	err = errors.Join(err, endedBadly(ctx, client, stack, before))
-	return timedOut(ctx, err, "roll "+stack+" back", r.timeout)
+	return w.timedOut(ctx, err, "roll "+stack+" back", r.timeout)
 }
 
 // newest is the sequence number of a stack's newest release; 0 without one.

@@ -164,6 +164,7 @@ func (a *agent) newPoller() (*poller, error) {
 	return &poller{
 		source: source, schedule: schedule, loader: a.host.stacks(c, a.store), loop: a.host.loop, emit: a.stream.emit,
 		remember: a.remember, logger: a.logger, now: a.now, asked: make(chan chan error, 1),
+		begun: make(chan struct{}),
 	}, nil
 }
 
@@ -195,7 +196,14 @@ func (a *agent) serve(ctx context.Context) error {
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(ctx, listener) })
-	g.Go(func() error { return a.host.loop.Run(ctx) })
+	g.Go(func() error {
+		// Without a declaration a pass would only say that there is none.
+		select {
+		case <-a.poller.begun:
+		case <-ctx.Done():
+		}
+		return a.host.loop.Run(ctx)
+	})
 	g.Go(func() error { a.poller.run(ctx); return nil })
 	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
 	g.Go(func() error { a.obeyHangups(ctx); return nil })

@@ -25,6 +25,8 @@ type watch struct {
 	stack string
 	// cursor is the last event before the order was given.
 	cursor int64
+	// pending says what the last look found still under way.
+	pending string
 }
 
 // newWatch is called before the order is given, so that nothing is missed.
@@ -115,6 +117,7 @@ func (w *watch) settled(ctx context.Context) (bool, error) {
 	for _, k := range status {
 		done, err := verdict(k)
 		if !done {
+			w.pending = ended(k).Error()
 			return false, nil
 		}
 		bad = errors.Join(bad, err)
@@ -123,6 +126,7 @@ func (w *watch) settled(ctx context.Context) (bool, error) {
 	// do, with what is declared now, is for the planner to say.
 	plans, err := w.client.Plan(ctx, w.stack)
 	if err == nil && !plans.Empty() {
+		w.pending = "there is more to do"
 		return false, nil
 	}
 	return true, bad
@@ -198,9 +202,17 @@ func ended(k reconcile.StackStatus) error {
 // an error like others.
 func timedOut(ctx context.Context, err error, what string, timeout time.Duration) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &exit{Code: exitTimeout, Err: fmt.Errorf("%s: not after %s", what, timeout)}
+		return &exit{Code: exitTimeout, Err: fmt.Errorf("%s: not done after %s", what, timeout)}
 	}
 	return err
+}
+
+// timedOut is the same with what was still under way.
+func (w *watch) timedOut(ctx context.Context, err error, what string, timeout time.Duration) error {
+	if w.pending != "" {
+		what += ": " + w.pending
+	}
+	return timedOut(ctx, err, what, timeout)
 }
 
 // within bounds ctx by a timeout; 0 is none.
