@@ -215,11 +215,16 @@ func (e *Engine) inspect(ctx context.Context, id string) (container.InspectRespo
 		found, err = c.ContainerInspect(ctx, id)
 		return err
 	})
-	if err == nil && (found.ContainerJSONBase == nil || found.State == nil || found.Config == nil || found.HostConfig == nil) {
+	if err == nil && !whole(found) {
 		return found, fmt.Errorf("inspect container %s: the engine's answer is incomplete", id)
 	}
 	if errdefs.IsNotFound(err) && !errors.Is(err, reconcile.ErrContainerMissing) {
 		err = fmt.Errorf("%w: %w", reconcile.ErrContainerMissing, err)
 	}
 	return found, err
+}
+
+// whole reports whether an answer has the parts that everything else relies on.
+func whole(c container.InspectResponse) bool {
+	return c.ContainerJSONBase != nil && c.State != nil && c.Config != nil && c.HostConfig != nil
 }

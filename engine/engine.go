@@ -46,6 +46,8 @@ type Engine struct {
 
 	mu     sync.Mutex
 	client *client.Client // nil before the first call and after an outage
+	// dialling has room for one negotiation; the others wait for its end or theirs.
+	dialling chan struct{}
 
 	// making serialises what the engine lets one do twice under one name.
 	making sync.Mutex
@@ -67,6 +69,7 @@ func New(o Options) (*Engine, error) {
 		timeout:   or(o.Timeout, time.Minute),
 		pull:      or(o.PullTimeout, time.Hour),
 		stall:     or(o.PullStall, 3*time.Minute),
+		dialling:  make(chan struct{}, 1),
 		seen:      newCache(),
 		ours:      newStops(),
 	}
@@ -132,10 +135,17 @@ func (e *Engine) doWithin(ctx context.Context, limit time.Duration, what string,
 // answers now. The client keeps its version for life, so an engine that comes
 // back, perhaps upgraded, needs a new one.
 func (e *Engine) connect(ctx context.Context) (*client.Client, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.client != nil {
-		return e.client, nil
+	if c := e.connected(); c != nil {
+		return c, nil
+	}
+	select {
+	case e.dialling <- struct{}{}:
+		defer func() { <-e.dialling }()
+	case <-ctx.Done():
+		return nil, unavailable(ctx.Err())
+	}
+	if c := e.connected(); c != nil {
+		return c, nil
 	}
 	c, err := e.dial()
 	if err != nil {
@@ -146,8 +156,16 @@ func (e *Engine) connect(ctx context.Context) (*client.Client, error) {
 		return nil, errors.Join(unavailable(err), c.Close())
 	}
 	c.NegotiateAPIVersionPing(ping)
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.client = c
 	return c, nil
+}
+
+func (e *Engine) connected() *client.Client {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.client
 }
 
 func (e *Engine) dial() (*client.Client, error) {

@@ -21,7 +21,11 @@ import (
 func explain(ctx context.Context, err error) error {
 	text := strings.ToLower(err.Error())
 	switch {
-	case errors.Is(err, reconcile.ErrEngineUnavailable), ctx.Err() != nil:
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, reconcile.ErrEngineUnavailable):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w (%v)", ctx.Err(), err)
+	case errors.Is(err, reconcile.ErrEngineUnavailable):
 		return err
 	case silent(err):
 		return unavailable(err)

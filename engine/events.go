@@ -98,7 +98,7 @@ func (e *Engine) stream(ctx context.Context, f func(Change)) error {
 			}
 		case err := <-failed:
 			e.forget(c)
-			return fmt.Errorf("watch events: %w", errors.Join(unavailable(errors.New("the event stream ended")), err))
+			return fmt.Errorf("watch events: %w", unavailable(fmt.Errorf("the stream ended: %w", err)))
 		}
 	}
 }

@@ -19,6 +19,18 @@ import (
 // comes back: a tenth of a second without it, which an idle replica can afford.
 // A network where it has the names already is left alone.
 func (e *Engine) Join(ctx context.Context, id string, p *compose.Project, s compose.Service) error {
+	return e.introduce(ctx, id, p, s, func(key, own string) []string { return discovery(s.Config, key, own) })
+}
+
+// Leave takes the discovery names from a stopped container, so that it can start
+// again without being found before it is ready.
+func (e *Engine) Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error {
+	return e.introduce(ctx, id, p, s, func(string, string) []string { return nil })
+}
+
+// introduce makes the container known by exactly the names given for each network
+// of the service, the engine's own aside.
+func (e *Engine) introduce(ctx context.Context, id string, p *compose.Project, s compose.Service, names func(key, own string) []string) error {
 	if s.Config.NetworkMode != "" {
 		return nil
 	}
@@ -30,11 +42,11 @@ func (e *Engine) Join(ctx context.Context, id string, p *compose.Project, s comp
 	own := or(s.Config.ContainerName, strings.TrimPrefix(found.Name, "/"))
 	for _, key := range s.Config.NetworksByPriority() {
 		move := relocation{id: found.ID, network: networkName(p.Model, key), before: plugged(found, networkName(p.Model, key))}
-		names := discovery(s.Config, key, own)
-		if move.before != nil && has(move.before.Aliases, names) {
+		want := names(key, own)
+		if move.before != nil && has(move.before.Aliases, want) && !surplus(move.before.Aliases, want, discovery(s.Config, key, own)) {
 			continue
 		}
-		move.after = settings(s.Config.Networks[key], names)
+		move.after = settings(s.Config.Networks[key], want)
 		declared := p.Model.Networks[key]
 		if bool(declared.External) || subnetted(declared.Ipam.Config) {
 			move.keepAddress()
@@ -44,6 +56,13 @@ func (e *Engine) Join(ctx context.Context, id string, p *compose.Project, s comp
 		}
 	}
 	return nil
+}
+
+// surplus reports whether have includes a discovery name that is not wanted.
+func surplus(have, want, discovery []string) bool {
+	return slices.ContainsFunc(discovery, func(name string) bool {
+		return slices.Contains(have, name) && !slices.Contains(want, name)
+	})
 }
 
 // relocation is one container's move from and to the same network.

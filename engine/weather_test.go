@@ -273,3 +273,21 @@ func TestAnUnansweredJoinIsLookedAt(t *testing.T) {
 		})
 	}
 }
+
+func TestManyCallersOfASilentEngineGiveUpTogether(t *testing.T) {
+	t.Parallel()
+	e := quick(t, listen(t, http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })))
+	began := time.Now()
+	results := make(chan error)
+	for range 20 {
+		go func() { results <- e.Start(t.Context(), "abc") }()
+	}
+	for range 20 {
+		if err := <-results; !errors.Is(err, reconcile.ErrEngineUnavailable) {
+			t.Errorf("start: %v", err)
+		}
+	}
+	if took := time.Since(began); took > 3*time.Second { // one after the other would take six
+		t.Errorf("it took %s", took)
+	}
+}

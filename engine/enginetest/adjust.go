@@ -18,15 +18,24 @@ import (
 // out and in again, as the engine has no other way. Both halves can be
 // interrupted; a repeated Join mends what is left.
 func (e *Engine) Join(ctx context.Context, id string, p *compose.Project, s compose.Service) error {
+	return e.introduce(ctx, id, p, s, func(key, own string) []string { return discovery(s.Config, key, own) })
+}
+
+// Leave takes the discovery names away again.
+func (e *Engine) Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error {
+	return e.introduce(ctx, id, p, s, func(string, string) []string { return nil })
+}
+
+func (e *Engine) introduce(ctx context.Context, id string, p *compose.Project, s compose.Service, names func(key, own string) []string) error {
 	for _, key := range slices.Sorted(maps.Keys(s.Config.Networks)) {
-		if err := e.joinNetwork(ctx, id, networkName(p.Model, key), key, s.Config); err != nil {
+		if err := e.introduceTo(ctx, id, networkName(p.Model, key), func(own string) []string { return names(key, own) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Engine) joinNetwork(ctx context.Context, id, network, key string, cfg types.ServiceConfig) error {
+func (e *Engine) introduceTo(ctx context.Context, id, network string, names func(own string) []string) error {
 	var before reconcile.Endpoint
 	var plugged, done bool
 	var want []string
@@ -36,8 +45,8 @@ func (e *Engine) joinNetwork(ctx context.Context, id, network, key string, cfg t
 			return err
 		}
 		before, plugged = c.face.Endpoints[network]
-		want = discovery(cfg, key, c.face.Name)
-		done = plugged && contains(before.Aliases, want)
+		want = names(c.face.Name)
+		done = plugged && contains(before.Aliases, want) && contains(want, before.Aliases)
 		return nil
 	})
 	if err != nil || done {

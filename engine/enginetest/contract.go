@@ -34,6 +34,7 @@ type Subject interface {
 	Stop(ctx context.Context, id string) error
 	Remove(ctx context.Context, id string) error
 	Join(ctx context.Context, id string, p *compose.Project, s compose.Service) error
+	Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error
 	SetRestart(ctx context.Context, id, policy string) error
 	Rename(ctx context.Context, id, name string) error
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)

@@ -69,6 +69,7 @@ func missing(r *rig) {
 	r.is("stop", r.Engine.Stop(ctx, id), reconcile.ErrContainerMissing)
 	r.is("rename", r.Engine.Rename(ctx, id, "x"), reconcile.ErrContainerMissing)
 	r.is("join", r.Engine.Join(ctx, id, r.p, s), reconcile.ErrContainerMissing)
+	r.is("leave", r.Engine.Leave(ctx, id, r.p, s), reconcile.ErrContainerMissing)
 	r.is("set restart", r.Engine.SetRestart(ctx, id, "no"), reconcile.ErrContainerMissing)
 	r.must(r.Engine.Remove(ctx, id))
 }

@@ -32,6 +32,14 @@ func joins(r *rig) {
 			}
 		}
 	}
+	r.must(r.Engine.Stop(r.Context(), id))
+	for range 2 {
+		r.must(r.Engine.Leave(r.Context(), id, r.p, s))
+		sameList(r, "the names of one that left", r.observed(id).Endpoints[back].Aliases, []string{})
+	}
+	r.start(id)
+	r.must(r.Engine.Join(r.Context(), id, r.p, s))
+	sameList(r, "the names of one that came back", r.observed(id).Endpoints[back].Aliases, []string{name, "web"})
 	q := r.request(s, r.Image(r.T, r.Project+":plain", Behaviour{}), 2)
 	q.Create.Alias = true
 	q.Create.Name = r.Project + "-lent"
