@@ -136,9 +136,9 @@ func (p *planner) joined(u *unit, c Container) bool {
 	if u.Config.NetworkMode != "" {
 		return true
 	}
-	for key := range u.Config.Networks {
+	for key, n := range u.Config.Networks {
 		e, ok := c.Endpoints[p.project.Model.Networks[key].Name]
-		if !ok || !slices.Contains(e.Aliases, u.Name) {
+		if !ok || n.ServiceNameAliasEnabled() && !slices.Contains(e.Aliases, u.Name) {
 			return false
 		}
 	}

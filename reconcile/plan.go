@@ -116,6 +116,8 @@ const (
 	StepGate
 	// StepJoin gives the container its service's name in every network.
 	StepJoin
+	// StepLeave takes that name from a stopped container that is to start again.
+	StepLeave
 	// StepPolicy sets the container's restart policy and verifies it.
 	StepPolicy
 	StepStop
@@ -130,7 +132,7 @@ const (
 )
 
 func (k StepKind) String() string {
-	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "policy",
+	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "leave", "policy",
 		"stop", "rename", "remove", "delay", "monitor", "prune"}[k]
 }
 

@@ -155,6 +155,11 @@ func (w *world) apply(s reconcile.Step, made map[reconcile.Replica]string) {
 		c.Health = reconcile.Healthy
 	case reconcile.StepJoin:
 		c.Endpoints = map[string]reconcile.Endpoint{"shop_default": {Aliases: []string{c.Service}}}
+	case reconcile.StepLeave:
+		if c.State == reconcile.Running {
+			w.t.Fatalf("step %d takes the name from %s, which runs", s.ID, s.Target())
+		}
+		c.Endpoints = map[string]reconcile.Endpoint{"shop_default": {}}
 	case reconcile.StepPolicy:
 		c.Restart = s.Restart
 	case reconcile.StepStop:

@@ -15,7 +15,7 @@ type slot struct {
 	// takes is the container that it takes over from; nil for an additional replica.
 	takes *Container
 
-	create, start, join, policy bool
+	create, leave, start, join, policy bool
 }
 
 // slots are the replicas of u that are not in service yet: first those that run
@@ -43,12 +43,24 @@ func (p *planner) slots(u *unit) []slot {
 		if i < len(from) {
 			s.takes = &from[i]
 		}
-		// A new container is not to be found by its service's name before it is
-		// ready, as long as another one answers to that name.
-		s.join = !u.OneShot && (s.from == nil && beside && u.rules.StartFirst || s.from != nil && !p.joined(u, *s.from))
+		p.introduce(u, s, beside)
 		s.policy = !u.OneShot && declaredRestart(u.Config) != s.bornWith()
 	}
 	return out
+}
+
+// introduce decides how callers come to know s. A container is not to be found by
+// its service's name before it is ready, as long as another one answers to it.
+func (p *planner) introduce(u *unit, s *slot, beside bool) {
+	switch {
+	case u.OneShot:
+	case s.from == nil:
+		s.join = beside && u.rules.StartFirst
+	case !p.joined(u, *s.from):
+		s.join = true
+	case s.start && beside && u.rules.StartFirst && u.Config.NetworkMode == "":
+		s.leave, s.join = true, true
+	}
 }
 
 // predecessors are the old containers whose place, and data, new ones take over: those
@@ -173,6 +185,9 @@ func (p *planner) create(u *unit, s slot, after ...int) int {
 // serve plans what leads s from created to in service and returns the last step.
 func (p *planner) serve(u *unit, s slot, after []int) int {
 	last := 0
+	if s.leave {
+		after = []int{p.add(Step{Kind: StepLeave, Service: u.Name, Replica: s.replica, Reason: "not to be found before it is ready"}, after...)}
+	}
 	if s.start {
 		last = p.add(Step{Kind: StepStart, Service: u.Name, Replica: s.replica, Reason: p.startReason(u, s)}, after...)
 		u.started = append(u.started, last)

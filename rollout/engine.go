@@ -42,6 +42,9 @@ type Adjuster interface {
 	// Join gives the container every alias that the service declares, its own
 	// name included, in every network of the service, keeping its addresses.
 	Join(ctx context.Context, id string, p *compose.Project, s compose.Service) error
+	// Leave takes those names from a stopped container, so that it can start again
+	// without being found before it is ready.
+	Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error
 	// SetRestart sets the restart policy, in Compose's words, and verifies it.
 	SetRestart(ctx context.Context, id, policy string) error
 	Rename(ctx context.Context, id, name string) error

@@ -130,6 +130,10 @@ func (s *scripted) Join(ctx context.Context, id string, _ *compose.Project, c co
 	return s.change(ctx, "join "+id+" "+c.Name)
 }
 
+func (s *scripted) Leave(ctx context.Context, id string, _ *compose.Project, c compose.Service) error {
+	return s.change(ctx, "join "+id+" "+c.Name)
+}
+
 func (s *scripted) SetRestart(ctx context.Context, id, policy string) error {
 	return s.change(ctx, "policy "+id+" "+policy)
 }

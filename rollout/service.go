@@ -28,13 +28,13 @@ func (e *Executor) create(ctx context.Context, job reconcile.Job, t task) outcom
 	return outcome{id: id, err: err}
 }
 
-// join gives a container its service's name.
-func (e *Executor) join(ctx context.Context, plan reconcile.Plan, t task) outcome {
+// introduce changes the names by which a container of a declared service is found.
+func introduce(plan reconcile.Plan, t task, change func(compose.Service) error) outcome {
 	service, err := declared(plan, t.step)
 	if err != nil {
 		return outcome{err: err}
 	}
-	return outcome{err: e.engine.Join(ctx, t.id, plan.Project, service)}
+	return outcome{err: change(service)}
 }
 
 // errPlan is the error of a plan that contradicts itself. No other content would

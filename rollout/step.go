@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -117,7 +118,9 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 	case reconcile.StepStart:
 		return outcome{err: e.engine.Start(ctx, t.id)}
 	case reconcile.StepJoin:
-		return e.join(ctx, plan, t)
+		return introduce(plan, t, func(s compose.Service) error { return e.engine.Join(ctx, t.id, plan.Project, s) })
+	case reconcile.StepLeave:
+		return introduce(plan, t, func(s compose.Service) error { return e.engine.Leave(ctx, t.id, plan.Project, s) })
 	case reconcile.StepPolicy:
 		return outcome{err: e.engine.SetRestart(ctx, t.id, policy(step))}
 	case reconcile.StepStop:
