@@ -123,6 +123,9 @@ func (c *console) verdict(err error) int {
 			return code
 		}
 	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("stopped")
+	}
 	fmt.Fprintln(c.Err, "davit: "+tidy(err.Error()))
 	if h := hint(err); h != "" {
 		fmt.Fprintln(c.Err, "  hint: "+tidy(h))

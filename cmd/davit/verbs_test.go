@@ -45,6 +45,8 @@ func TestExitCodes(t *testing.T) {
 		"apply that ends held":                {&fakeAgent{chapters: story(reconcile.SyncProgressing, reconcile.SyncHeld)}, []string{"apply", "shop"}, 1, "davit retry shop"},
 		"apply that ends stalled":             {&fakeAgent{chapters: story(reconcile.SyncStalled)}, []string{"apply"}, 1, "shop is stalled"},
 		"apply of a suspended stack":          {&fakeAgent{chapters: story(reconcile.SyncSuspended)}, []string{"apply", "shop"}, 1, "davit resume shop"},
+		"apply of all with an orphan":         {&fakeAgent{chapters: story(reconcile.SyncOrphaned)}, []string{"apply"}, 0, ""},
+		"apply of an orphan":                  {&fakeAgent{chapters: story(reconcile.SyncOrphaned)}, []string{"apply", "shop"}, 1, "davit remove shop"},
 		"apply that waits too long":           {&fakeAgent{chapters: story(reconcile.SyncWaiting)}, []string{"apply", "shop", "--timeout", "50ms"}, 3, "shop is waiting: not done after 50ms"},
 		"apply that looks done before it is":  {&fakeAgent{chapters: story(reconcile.SyncSynced), plans: []reconcile.Plan{step}}, []string{"apply", "shop", "--timeout", "50ms"}, 3, "there is more to do: not done after"},
 		"apply that ends unhealthy":           {&fakeAgent{chapters: [][]reconcile.StackStatus{{stands(reconcile.SyncSynced, reconcile.ConditionUnhealthy)}}}, []string{"apply"}, 1, "shop is unhealthy"},

@@ -116,6 +116,9 @@ func (w *watch) settled(ctx context.Context) (bool, error) {
 	var bad error
 	for _, k := range status {
 		done, err := verdict(k)
+		if w.stack == "" && leftAlone(k) {
+			err = nil
+		}
 		if !done {
 			w.pending = ended(k).Error()
 			return false, nil
@@ -175,6 +178,12 @@ func verdict(k reconcile.StackStatus) (done bool, err error) {
 		return true, ended(k)
 	}
 	return false, nil
+}
+
+// leftAlone reports whether a stack is at rest because nobody asked davit to do
+// anything about it: no reason to fail an apply that means all of them.
+func leftAlone(k reconcile.StackStatus) bool {
+	return k.Sync == reconcile.SyncOrphaned || k.Sync == reconcile.SyncUnadopted || k.Sync == reconcile.SyncSuspended
 }
 
 // ended is the error for a stack that came to rest somewhere else.
