@@ -164,8 +164,8 @@ func (d *document) note(key string, line int, soft bool) {
 }
 
 func join(key, next string) string {
-	if key == "" {
-		return next
+	if key == "" || next == "" {
+		return key + next
 	}
 	return key + "." + next
 }

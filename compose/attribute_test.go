@@ -1,0 +1,156 @@
+package compose
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/schema"
+)
+
+// refused are the attributes of a service that Compose knows and this version
+// does not do. An attribute that Compose learns is in neither list: then this
+// test fails until somebody decides.
+var refused = []string{
+	"annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
+	"cpu_rt_runtime", "credential_spec", "develop", "device_cgroup_rules", "external_links", "gpus", "ipc", "isolation", "links",
+	"mem_swappiness", "models", "pid", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after", "runtime", "storage_opt",
+	"umask", "use_api_socket", "userns_mode", "uts", "volumes_from",
+}
+
+func TestEveryAttributeOfComposeIsDecided(t *testing.T) {
+	table := newAttributes(strings.Fields(supported))
+	for _, p := range schema.AttributePaths() {
+		parts := p.Parts()
+		if len(parts) == 3 && parts[0] == "services" {
+			if table.has(parts) == slices.Contains(refused, parts[2]) {
+				t.Errorf("%s is supported and refused at once, or neither", p)
+			}
+		}
+	}
+}
+
+func TestEverySupportedAttributeIsOneOfCompose(t *testing.T) {
+	known := knownAttributes()
+	for _, line := range strings.Fields(supported) {
+		line = strings.TrimSuffix(line, ".**")
+		if !known.has(strings.Split(line, ".")) {
+			t.Errorf("%s is not an attribute of Compose", line)
+		}
+	}
+}
+
+func TestUnsupportedAttributesAreRefusedByName(t *testing.T) {
+	service := func(attribute string) string { return "services: {a: {image: a, " + attribute + "}}" }
+	for name, c := range map[string]struct{ file, key string }{
+		"links":                 {service("links: [b]"), "services.a.links"},
+		"pid":                   {service("pid: host"), "services.a.pid"},
+		"ipc":                   {service("ipc: host"), "services.a.ipc"},
+		"gpus":                  {service("gpus: all"), "services.a.gpus"},
+		"annotations":           {service("annotations: {a: b}"), "services.a.annotations"},
+		"post_start":            {service("post_start: [{command: a}]"), "services.a.post_start"},
+		"develop":               {service("develop: {watch: []}"), "services.a.develop"},
+		"x-develop":             {service("x-develop: {watch: []}"), "services.a.develop"},
+		"build without image":   {"services: {a: {build: .}}", "services.a.build"},
+		"a provider":            {"services: {a: {provider: {type: x}}}", "services.a.provider"},
+		"namespace of another":  {service("network_mode: 'container:x'"), "services.a.network_mode"},
+		"a disabled service's":  {service("profiles: [p], runtime: x") + "\n", "services.a.runtime"},
+		"an image mount":        {service("volumes: [{type: image, source: x, target: /x}]"), "services.a.volumes[0]"},
+		"a volume's subpath":    {service("volumes: [{type: volume, source: v, target: /x, volume: {subpath: s}}]") + "\nvolumes: {v: }", "services.a.volumes[0].volume.subpath"},
+		"a network's priority":  {service("networks: {default: {gw_priority: 1}}"), "services.a.networks.default.gw_priority"},
+		"devices of deploy":     {service("deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}"), "services.a.deploy.resources.reservations.devices"},
+		"global mode":           {service("deploy: {mode: global}"), "services.a.deploy.mode"},
+		"endpoint_mode":         {service("deploy: {endpoint_mode: vip}"), "services.a.deploy.endpoint_mode"},
+		"pull_policy build":     {service("pull_policy: build"), "services.a.pull_policy"},
+		"pull_policy daily":     {service("pull_policy: daily"), "services.a.pull_policy"},
+		"a seccomp profile":     {service("security_opt: ['seccomp:./profile.json']"), "services.a.security_opt[0]"},
+		"an external secret":    {service("secrets: [s]") + "\nsecrets: {s: {external: true}}", "secrets.s.external"},
+		"a template driver":     {service("configs: [s]") + "\nconfigs: {s: {file: ./x, template_driver: golang}}", "configs.s.template_driver"},
+		"models":                {service("user: a") + "\nmodels: {m: {model: x}}", "models"},
+		"jobs":                  {service("user: a") + "\njobs: {j: {image: x}}", "jobs"},
+		"a network's enable_v4": {service("user: a") + "\nnetworks: {n: {enable_ipv4: false}}", "networks.n.enable_ipv4"},
+		"a reserved label":      {service("labels: {davit.instance: mine}"), "services.a.labels.davit.instance"},
+		"a tier of no number":   {service("labels: {startup.priority: first}"), "services.a.labels.startup.priority"},
+		"a value for read_only": {service("read_only: true, configs: [c]") + "\nconfigs: {c: {content: x}}", "services.a.configs[0]"},
+		"an unset secret":       {service("secrets: [s]") + "\nsecrets: {s: {environment: NOPE}}", "secrets.s.environment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := write(t, one(c.file))
+			_, err := Load(t.Context(), Stack{Name: "a", Dir: ".", Files: []string{"compose.yaml"}}, options(root))
+			list := Problems(err)
+			if !slices.ContainsFunc(list, func(p *Problem) bool { return p.Key == c.key && p.Line > 0 && p.File == "compose.yaml" }) {
+				t.Errorf("no problem at %s: %v", c.key, err)
+			}
+		})
+	}
+}
+
+func TestReferencesToNothing(t *testing.T) {
+	root := write(t, one(`
+services:
+  a:
+    image: a
+    networks: [n]
+    volumes: [vol:/v]
+    configs: [c]
+    secrets: [s]
+    depends_on: [nobody, sleeper]
+  b: {user: x}
+  c: {image: c, network_mode: host, networks: {default: }}
+  d: {image: d, tmpfs: [/x], volumes: [{type: tmpfs, target: /x}]}
+  sleeper: {image: s, profiles: [p]}
+`))
+	_, err := Load(t.Context(), find(t, root), options(root))
+	want := []string{
+		"services.a.networks.n: network n is not declared", "services.a.volumes[0]: volume vol is not declared",
+		"services.a.configs[0]: config c is not declared", "services.a.secrets[0]: secret s is not declared",
+		"services.a.depends_on.nobody: depends on nobody, which is not declared",
+		"services.a.depends_on.sleeper: depends on sleeper, whose profile is not active",
+		"services.b: has no image", "services.c.network_mode: cannot stand beside networks",
+		"services.d.volumes[0]: mounts /x, as does tmpfs[0]",
+	}
+	for _, w := range want {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("missing %q in\n%v", w, err)
+		}
+	}
+	if n := len(Problems(err)); n != len(want) {
+		t.Errorf("%d problems, want %d:\n%v", n, len(want), err)
+	}
+}
+
+func TestWhatHasNoEffectIsNoted(t *testing.T) {
+	p := load(t, merge(one(`
+services:
+  a:
+    image: a
+    build: .
+    attach: false
+    environment: {X: "${UNSET}"}
+    secrets: [{source: s, mode: 0400}]
+    depends_on: {b: {condition: service_started, required: false}}
+    deploy:
+      placement: {constraints: [node.role == manager]}
+      labels: {a: b}
+      restart_policy: {delay: 1s}
+      resources: {reservations: {cpus: "1"}}
+  b: {image: b, profiles: [p]}
+secrets: {s: {file: ./s}, u: {file: ./untracked}}
+`), map[string]string{"s": "s"}))
+	want := []string{
+		"services.a.environment.X", "services.a.build", "services.a.attach", "services.a.deploy.labels", "services.a.deploy.placement",
+		"services.a.deploy.restart_policy", "services.a.deploy.resources.reservations.cpus", "services.a.secrets[0]", "secrets.u.file",
+	}
+	var got []string
+	for _, n := range p.Notes {
+		got = append(got, n.Key)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("noted %v\nwant %v", got, want)
+	}
+	if s := p.Services[0]; s.Config.Build != nil || len(s.Config.DependsOn) != 0 || len(p.Services) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
