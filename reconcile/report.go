@@ -34,7 +34,10 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 		Name: s.name, Sync: s.view.sync, WaitingFor: s.view.reason, Since: s.view.since,
 		LastError: s.view.err, Health: ConditionUnknown, Services: []ServiceStatus{},
 	}
-	if st.Sync == "" {
+	// At rest is what the last pass found. What was declared or decided since
+	// has not been looked at, and must not pass for reached.
+	stale := st.Sync == SyncSynced || st.Sync == SyncPinned || st.Sync == SyncHeld
+	if st.Sync == "" || stale && v.Sync != st.Sync {
 		st.Sync, st.WaitingFor, st.Since = v.Sync, v.Reason, now
 	}
 	if s.work != nil && !s.work.quiet {
