@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -28,23 +29,23 @@ func TestACreateMayDieAnywhere(t *testing.T) {
 	for _, replyLost := range []bool{false, true} {
 		for n := 1; ; n++ {
 			r := newRecorder(t)
-			died := false
-			seen := 0
+			var seen atomic.Int64 // mutating requests
+			var died atomic.Bool
 			r.intercept(func(w http.ResponseWriter, ask *http.Request) bool {
-				if !died && ask.Method != http.MethodGet && ask.Method != http.MethodHead {
-					seen++
-					died = seen == n
-					if died && replyLost {
+				mutates := ask.Method != http.MethodGet && ask.Method != http.MethodHead
+				if mutates && !died.Load() && seen.Add(1) == int64(n) {
+					died.Store(true)
+					if replyLost {
 						forward(t, ask)
 					}
 				}
-				if died {
+				if died.Load() {
 					panic(http.ErrAbortHandler)
 				}
 				return false
 			})
 			_, err := newEngine(t, r.host).Create(t.Context(), q)
-			if !died {
+			if !died.Load() {
 				if err != nil {
 					t.Fatalf("undisturbed: %v", err)
 				}

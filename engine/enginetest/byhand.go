@@ -131,3 +131,13 @@ func (c *container) revivesWithDaemon() bool {
 var _ interface {
 	Events(context.Context, func(engine.Change)) error
 } = (*Engine)(nil)
+
+// Relabel makes every container somebody else's: another davit's, or for "" one
+// that no davit made.
+func (e *Engine) Relabel(instance string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		c.face.Instance = instance
+	}
+}
