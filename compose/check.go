@@ -23,7 +23,7 @@ func (l *loading) check(r *rendering) {
 	}
 	all := r.model.AllServices()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		c := checker{service: all[name], model: r.model}
+		c := checker{service: all[name], model: r.model, imageReported: l.reported("services." + name + ".image")}
 		c.report = func(key, format string, args ...any) {
 			l.problem(join("services."+name, key), fmt.Errorf(format, args...))
 		}
@@ -76,16 +76,21 @@ func (l *loading) checkObject(key string, o types.FileObjectConfig) {
 type checker struct {
 	service types.ServiceConfig
 	model   *types.Project
-	report  func(key, format string, args ...any)
+	// imageReported is true when a mistake in the image was reported.
+	imageReported bool
+
+	report func(key, format string, args ...any)
 }
 
 func (c checker) run() {
-	if c.service.Image == "" {
-		if c.service.Build != nil {
-			c.report("build", "without image: %w", errUnsupported)
-		} else {
-			c.report("", "has no image")
-		}
+	switch {
+	case c.service.Image != "":
+	case c.imageReported:
+		// Its variables are missing, which was said.
+	case c.service.Build != nil:
+		c.report("build", "without image: %w", errUnsupported)
+	default:
+		c.report("", "has no image")
 	}
 	c.references()
 	c.networks()

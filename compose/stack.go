@@ -242,7 +242,7 @@ func (c candidate) declared() (string, error) {
 // salvage is the name in a file that is no YAML at the moment, so that a typing
 // mistake somewhere else in it does not make another stack of it.
 func salvage(content []byte) string {
-	m := regexp.MustCompile(`(?m)^name:[ \t]*["']?([^"'#\s]+)`).FindSubmatch(content)
+	m := regexp.MustCompile(`(?m)^name:[ \t]*["']?([A-Za-z0-9$][\w${}:.-]*)`).FindSubmatch(content)
 	if m == nil {
 		return ""
 	}
