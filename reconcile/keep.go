@@ -54,6 +54,22 @@ func (l *Loop) keepImages(ctx context.Context, r Release) {
 // retag brings the keep tags of one stack in line with wanted. It returns what
 // could not be done; one image does not stop another.
 func (l *Loop) retag(ctx context.Context, stack string, wanted map[string]Image) error {
+	problems := []error{l.holdAll(ctx, wanted)}
+	tags, err := l.Keeper.KeepTags(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tag := range sortedKeys(tags) {
+		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+strings.ToLower(stack)+"/") {
+			problems = append(problems, l.Keeper.Untag(ctx, tag))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// holdAll makes sure that every wanted tag is there. It lets go of none: a record
+// that was lost, or another davit's stack of the same name, must not cost images.
+func (l *Loop) holdAll(ctx context.Context, wanted map[string]Image) error {
 	tags, err := l.Keeper.KeepTags(ctx)
 	if err != nil {
 		return err
@@ -62,11 +78,6 @@ func (l *Loop) retag(ctx context.Context, stack string, wanted map[string]Image)
 	for _, tag := range sortedKeys(wanted) {
 		if tags[tag] != wanted[tag].ID {
 			problems = append(problems, l.hold(ctx, tag, wanted[tag]))
-		}
-	}
-	for _, tag := range sortedKeys(tags) {
-		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+strings.ToLower(stack)+"/") {
-			problems = append(problems, l.Keeper.Untag(ctx, tag))
 		}
 	}
 	return errors.Join(problems...)
@@ -94,13 +105,13 @@ func (l *Loop) verifyKeepTags(ctx context.Context) {
 	l.mu.Lock()
 	histories := map[string][]Release{}
 	for name, s := range l.stacks {
-		if s.work == nil && s.loaded {
+		if s.work == nil && s.loaded && s.view.sync != SyncUnadopted {
 			histories[name] = s.history
 		}
 	}
 	l.mu.Unlock()
 	for _, name := range sortedKeys(histories) {
-		err := l.retag(ctx, name, l.wanted(histories[name]))
+		err := l.holdAll(ctx, l.wanted(histories[name]))
 		if errors.Is(err, ErrImageMissing) && l.firstLoss(name, err.Error()) {
 			l.Emit(Event{At: l.Now(), Stack: name, Kind: EventNotRestorable, Severity: SeverityWarning,
 				Message: "an earlier release can no longer be restored exactly: " + err.Error()})

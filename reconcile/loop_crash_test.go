@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,7 +78,10 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 		h.pass(2 * time.Minute)
 		died := make(chan struct{})
 		dead := false
+		var one sync.Mutex // mutations of several containers come at once
 		h.engine.Interrupt(func(op enginetest.Op, moment enginetest.Moment) error {
+			one.Lock()
+			defer one.Unlock()
 			if s.floor > 0 && ready(h) < s.floor {
 				t.Errorf("below the floor of %d at mutation %d, %s", s.floor, mutations, op)
 			}
@@ -88,7 +92,8 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 				mutations++
 			}
 			if mutations == n && moment == at {
-				dead, h.record.dead = true, true
+				dead = true
+				h.record.die(true)
 				close(died)
 				return errKilled
 			}
@@ -99,7 +104,10 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 			select {
 			case <-died:
 				h.stop()
-				dead, h.record.dead, died, n = false, false, nil, -1
+				one.Lock()
+				dead, died, n = false, nil, -1
+				one.Unlock()
+				h.record.die(false)
 				h.boot()
 				h.pass(d)
 			case <-time.After(d):

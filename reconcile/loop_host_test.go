@@ -145,6 +145,8 @@ func (h *host) observe() reconcile.Observed {
 
 // history are the releases, oldest first, as "#1 deploy v1.0.0 succeeded".
 func (h *host) history() string {
+	h.record.mu.Lock()
+	defer h.record.mu.Unlock()
 	var out []string
 	for _, r := range slices.Backward(h.record.releases) {
 		line := fmt.Sprintf("#%d %s %s %s", r.Seq, r.Kind, r.Version, r.Outcome)
@@ -264,6 +266,20 @@ func (r *record) Stacks(context.Context) ([]string, error) {
 		return nil, nil
 	}
 	return []string{r.releases[0].Stack}, nil
+}
+
+// fill takes the room on the disk, or gives it back.
+func (r *record) fill(full bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.full = full
+}
+
+// die drops every write from now on, or no longer.
+func (r *record) die(dead bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dead = dead
 }
 
 // interrupt is what the store does when an agent starts.

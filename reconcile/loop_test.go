@@ -278,13 +278,13 @@ func TestAFullDiskStopsARolloutBeforeItChangesAnything(t *testing.T) {
 		h.push("v1.0.0", web("1.0"))
 		h.pass(time.Minute)
 		h.engine.ClearLog()
-		h.record.full = true
+		h.record.fill(true)
 		h.push("v1.1.0", web("1.1"))
 		h.pass(10 * time.Minute)
 		if log := h.engine.Log(); len(log) > 0 {
 			t.Errorf("changed on a full disk: %v", log)
 		}
-		h.record.full = false
+		h.record.fill(false)
 		h.pass(10 * time.Minute)
 		h.expect("running", h.running(), "web/2 shop:1.1")
 	})

@@ -47,16 +47,16 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 // loadAll makes sure that every stack that is declared, recorded or running is
 // known, and its record read.
 func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var recorded []string
 	if !l.surveyed {
 		var err error
 		if recorded, err = l.History.Stacks(ctx); err != nil {
 			return err
 		}
+		l.surveyed = true
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.surveyed = true
 	for _, name := range recorded {
 		l.stack(name)
 	}
@@ -135,7 +135,10 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 		l.overdue(s, in, now)
 		return s.backoff.until
 	}
-	l.start(ctx, s, in, v, string(v.Kind.String()))
+	if s.view.sync != SyncWaiting && s.view.sync != SyncStalled {
+		s.show(v.Sync, v.Reason, now)
+	}
+	l.start(ctx, s, in, v, v.Kind.String())
 	return time.Time{}
 }
 
@@ -195,6 +198,9 @@ func (l *Loop) currentProject(s *stack, in Situation, v Verdict) (*compose.Proje
 
 // announce shows a state in which nothing is to be done, and says so once.
 func (l *Loop) announce(s *stack, v Verdict, now time.Time) {
+	if v.Sync == SyncSynced {
+		s.view.err = ""
+	}
 	if !s.show(v.Sync, v.Reason, now) {
 		return
 	}
@@ -225,34 +231,33 @@ func (l *Loop) trouble(s *stack, err error, now time.Time) time.Time {
 		waiting *Waiting
 		stalled *Stalled
 	)
-	limit := lastRetry
+	s.view.err = withHint(err)
 	switch {
 	case errors.As(err, &waiting):
-		limit = l.patience(s, now)
-		if s.view.overdue {
-			break
+		if !s.view.overdue {
+			l.announceTrouble(s, SyncWaiting, EventWaiting, SeverityWarning, waiting.Reason, now)
 		}
-		if s.view.sync != SyncWaiting {
-			l.event(s, EventWaiting, SeverityWarning, err.Error())
+		s.backoff.next(now, l.patience(s, now))
+		if waiting.After > 0 {
+			s.backoff.until = now.Add(waiting.After)
 		}
-		s.show(SyncWaiting, waiting.Reason, now)
+		return s.backoff.until
 	case errors.As(err, &stalled):
-		if s.view.sync != SyncStalled {
-			l.event(s, EventStalled, SeverityError, withHint(err))
-		}
-		s.show(SyncStalled, err.Error(), now)
+		l.announceTrouble(s, SyncStalled, EventStalled, SeverityError, err.Error(), now)
 	default:
-		if s.view.sync != SyncWaiting {
-			l.event(s, EventWaiting, SeverityWarning, withHint(err))
-		}
-		s.show(SyncWaiting, err.Error(), now)
+		l.announceTrouble(s, SyncWaiting, EventWaiting, SeverityWarning, err.Error(), now)
 	}
-	s.view.err = withHint(err)
-	s.backoff.next(now, limit)
-	if waiting != nil && waiting.After > 0 {
-		s.backoff.until = now.Add(waiting.After)
-	}
+	s.backoff.next(now, lastRetry)
 	return s.backoff.until
+}
+
+// announceTrouble shows trouble and says so once, however often it is met again.
+func (l *Loop) announceTrouble(s *stack, sync Sync, kind EventKind, severity Severity, reason string, now time.Time) {
+	news := s.view.sync != sync
+	s.show(sync, reason, now)
+	if news {
+		l.event(s, kind, severity, s.view.err)
+	}
 }
 
 // patience is the longest pause between two looks for something that is merely

@@ -43,8 +43,8 @@ type stack struct {
 type work struct {
 	declared string // what Git declared when it began
 	cancel   context.CancelCauseFunc
-	// quiet work, such as removing an old standby, does not make a stack
-	// progressing.
+	// quiet work does not make a stack progressing: looking for an image, removing
+	// an old standby. It ends when a release begins.
 	quiet bool
 	what  string
 }
