@@ -24,9 +24,13 @@ func main() {
 
 	n := newNarrator(ctx, os.Stdout)
 	n.tell(func() { (&story{narrator: n}).tell(*davit) })
-	if n.Failed() {
+	switch {
+	case n.Failed():
 		fmt.Println("\nThe demo FAILED.")
 		os.Exit(1)
+	case n.interrupted():
+		fmt.Println("\nInterrupted; everything made so far is gone.")
+		os.Exit(130)
 	}
 	fmt.Printf("\nAll %d claims held, and everything made for them is gone.\n", n.claims)
 }

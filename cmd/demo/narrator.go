@@ -17,6 +17,7 @@ import (
 type narrator struct {
 	ctx    context.Context
 	cancel context.CancelFunc
+	caller context.Context // ends when the reader has seen enough
 	out    io.Writer
 	begun  time.Time
 	acts   int
@@ -29,10 +30,14 @@ type narrator struct {
 
 var _ testbed.TB = (*narrator)(nil)
 
-func newNarrator(ctx context.Context, out io.Writer) *narrator {
-	ctx, cancel := context.WithCancel(ctx)
-	return &narrator{ctx: ctx, cancel: cancel, out: out, begun: time.Now()}
+func newNarrator(caller context.Context, out io.Writer) *narrator {
+	ctx, cancel := context.WithCancel(caller)
+	return &narrator{ctx: ctx, cancel: cancel, caller: caller, out: out, begun: time.Now()}
 }
+
+// interrupted reports whether the story ends because somebody pressed Ctrl-C. What
+// it was waiting for then proves nothing and is not shown.
+func (n *narrator) interrupted() bool { return n.caller.Err() != nil }
 
 // tell runs a story and takes away what it made, whatever becomes of it.
 func (n *narrator) tell(story func()) {
@@ -86,6 +91,9 @@ func (n *narrator) Cleanup(f func()) {
 }
 
 func (n *narrator) Logf(format string, args ...any) {
+	if n.interrupted() {
+		return
+	}
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n     ")
 	fmt.Fprintln(n.out, "     "+text)
 }
@@ -99,6 +107,8 @@ func (n *narrator) Errorf(format string, args ...any) {
 }
 
 func (n *narrator) Fatalf(format string, args ...any) {
-	n.Errorf(format, args...)
+	if !n.interrupted() {
+		n.Errorf(format, args...)
+	}
 	runtime.Goexit()
 }
