@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"davit/reconcile"
+)
+
+// tree writes files and returns their directory.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestMistakesBreakTheirOwnStackOnly(t *testing.T) {
+	const fine = "services: {a: {image: a}}\n"
+	tests := map[string]struct {
+		files    map[string]string
+		recorded []string
+		declared []string
+		broken   []string
+	}{
+		"all fine":                       {map[string]string{"a/compose.yaml": fine, "b/compose.yaml": fine}, nil, []string{"a", "b"}, nil},
+		"not YAML":                       {map[string]string{"a/compose.yaml": fine, "b/compose.yaml": "services: ["}, nil, []string{"a"}, []string{"b"}},
+		"a stack in the root":            {map[string]string{"compose.yaml": fine}, nil, []string{"ops"}, nil},
+		"a name claimed twice":           {map[string]string{"a/compose.yaml": "name: x\n" + fine, "b/compose.yaml": "name: x\n" + fine, "c/compose.yaml": fine}, []string{"x"}, []string{"c"}, []string{"a", "x"}},
+		"a typing mistake is no removal": {map[string]string{"a/compose.yaml": "name: ${NOPE}\n" + fine}, []string{"shop"}, nil, []string{"a", "shop"}},
+		"a removed stack is no mistake":  {map[string]string{"a/compose.yaml": fine}, []string{"a", "gone"}, []string{"a"}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := stacks{config: Config{Path: ".", Data: t.TempDir()}, recorded: func(context.Context) ([]string, error) { return test.recorded, nil }}
+			d, err := l.Load(t.Context(), reconcile.Revision{Source: "git@git.example:team/ops.git", Dir: tree(t, test.files)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var declared []string
+			for _, p := range d.Projects {
+				declared = append(declared, p.Name)
+			}
+			if broken := slices.Sorted(maps.Keys(d.Broken)); !reflect.DeepEqual(declared, test.declared) || !reflect.DeepEqual(broken, test.broken) {
+				t.Errorf("declared %v, want %v; broken %v, want %v", declared, test.declared, d.Broken, test.broken)
+			}
+		})
+	}
+}
+
+func TestPathThatIsNotThereConcernsEveryStack(t *testing.T) {
+	l := stacks{config: Config{Path: "nope", Data: t.TempDir()}}
+	if _, err := l.Load(t.Context(), reconcile.Revision{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "nope") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestVersionComesFromTagsOnly(t *testing.T) {
+	const file = "services: {a: {image: \"a:${DAVIT_VERSION}\"}}\n"
+	for tag, want := range map[string]string{"v1.2.3": "a:1.2.3", "": "a:${DAVIT_VERSION}"} {
+		l := stacks{config: Config{Path: ".", Data: t.TempDir()}}
+		d, err := l.Load(t.Context(), reconcile.Revision{Source: "/ops", Tag: tag, Version: "v1.2.3", Dir: tree(t, map[string]string{"compose.yaml": file})})
+		if err != nil || len(d.Projects) != 1 {
+			t.Fatalf("declaration %+v, error %v", d, err)
+		}
+		if got := d.Projects[0].Services[0].Config.Image; got != want {
+			t.Errorf("tag %q: image %s, want %s", tag, got, want)
+		}
+	}
+}
+
+func TestStampFollowsTheHostsVariables(t *testing.T) {
+	dir := tree(t, map[string]string{"shop.env": "A=1\n"})
+	l := stacks{config: Config{EnvDir: dir}}
+	before := l.Stamp()
+	if l.Stamp() != before {
+		t.Error("the stamp changes by itself")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "shop.env"), []byte("A=22\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l.Stamp() == before {
+		t.Error("the stamp does not change with the file")
+	}
+}
+
+func TestHostVariablesReachTheStackAndLeaveItsTexts(t *testing.T) {
+	known := newSecrets()
+	env := tree(t, map[string]string{"ops.env": "TOKEN=hunter2hunter2\n"})
+	l := learned{stacks: stacks{config: Config{Path: ".", Data: t.TempDir(), EnvDir: env}}, secrets: known}
+	dir := tree(t, map[string]string{"compose.yaml": "services: {a: {image: a, environment: {TOKEN: \"${TOKEN}\"}}}\n"})
+	d, err := l.Load(t.Context(), reconcile.Revision{Source: "/ops", Dir: dir})
+	if err != nil || len(d.Projects) != 1 {
+		t.Fatalf("declaration %+v, error %v", d, err)
+	}
+	if got := *d.Projects[0].Services[0].Config.Environment["TOKEN"]; got != "hunter2hunter2" {
+		t.Errorf("TOKEN is %q", got)
+	}
+	if got := known.scrub("the token is hunter2hunter2"); got != "the token is ***" {
+		t.Errorf("scrubbed to %q", got)
+	}
+}
+
+func TestPlanOfADirectoryWritesNothing(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	dir := tree(t, map[string]string{"compose.yaml": "name: shop\nservices: {a: {image: a}}\n"})
+	c, _, errs := world(map[string]string{"DAVIT_DATA": data, "DAVIT_ENGINE": "unix://" + filepath.Join(dir, "none.sock")})
+	if code := run(t.Context(), c, "plan", "--dir", dir); code != exitError || !strings.Contains(errs.String(), "unavailable") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("the data directory was made: %v", err)
+	}
+}
+
+func TestTwoAgentsNeverShareADataDirectory(t *testing.T) {
+	data := t.TempDir()
+	none := "unix://" + filepath.Join(data, "none.sock")
+	c, _, _ := world(nil)
+	a := &agent{config: c.defaults(), logger: c.logger(Config{LogLevel: "error"}), now: c.Now}
+	a.config.Data, a.config.Engine = data, none
+	if err := a.openHost(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	second, _, errs := world(map[string]string{"DAVIT_DATA": data, "DAVIT_ENGINE": none})
+	if code := run(t.Context(), second, "run", "--repo", t.TempDir()); code != exitError || !strings.Contains(errs.String(), "in use") || !strings.Contains(errs.String(), "hint:") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
