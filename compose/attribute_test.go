@@ -127,7 +127,7 @@ services:
     build: .
     attach: false
     environment: {X: "${UNSET}"}
-    secrets: [{source: s, mode: 0400}]
+    secrets: [{source: s, mode: 0400}, u]
     depends_on: {b: {condition: service_started, required: false}}
     deploy:
       placement: {constraints: [node.role == manager]}
@@ -135,7 +135,7 @@ services:
       restart_policy: {delay: 1s}
       resources: {reservations: {cpus: "1"}}
   b: {image: b, profiles: [p]}
-secrets: {s: {file: ./s}, u: {file: ./untracked}}
+secrets: {s: {file: ./s}, u: {file: ./untracked}, unused: {environment: NOPE}}
 `), map[string]string{"s": "s"}))
 	want := []string{
 		"services.a.environment.X", "services.a.build", "services.a.attach", "services.a.deploy.labels", "services.a.deploy.placement",

@@ -50,12 +50,20 @@ func (l *loading) reported(key string) bool {
 	})
 }
 
+// checkObjects looks at the configs and secrets that are used.
 func (l *loading) checkObjects(m *types.Project) {
-	for _, name := range slices.Sorted(maps.Keys(m.Secrets)) {
-		l.checkObject("secrets."+name, types.FileObjectConfig(m.Secrets[name]))
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.Configs)) {
-		l.checkObject("configs."+name, types.FileObjectConfig(m.Configs[name]))
+	for _, s := range m.Services {
+		used := uses(s)
+		for _, name := range used["secrets"] {
+			if o, ok := m.Secrets[name]; ok {
+				l.checkObject("secrets."+name, types.FileObjectConfig(o))
+			}
+		}
+		for _, name := range used["configs"] {
+			if o, ok := m.Configs[name]; ok {
+				l.checkObject("configs."+name, types.FileObjectConfig(o))
+			}
+		}
 	}
 }
 

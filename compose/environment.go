@@ -8,9 +8,12 @@ import (
 	"maps"
 	"os"
 	"path"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
@@ -98,25 +101,25 @@ type envFile struct {
 // that is unset keeps a mark of it, so that an image built from it waits.
 func variables(f envFile, above types.Mapping, ps *problems) map[string]string {
 	vars := map[string]string{}
-	err := parseEnv(f, above, vars, false)
+	problem := parseEnv(f, above, vars, false)
 	if bytes.Contains(f.data, []byte("DAVIT_")) {
 		marked := map[string]string{}
-		err = parseEnv(f, above, marked, true)
+		problem = parseEnv(f, above, marked, true)
 		for name, value := range marked {
 			if plainly, ok := vars[name]; !ok || withoutUnset(value) == plainly {
 				vars[name] = value
 			}
 		}
 	}
-	if err != nil {
-		ps.add(&Problem{File: f.name, Err: err})
+	if problem != nil {
+		ps.add(problem)
 	}
 	return vars
 }
 
 // parseEnv adds the variables of f to vars. With marked, an unset DAVIT_
 // variable is its mark instead of nothing.
-func parseEnv(f envFile, above types.Mapping, vars map[string]string, marked bool) error {
+func parseEnv(f envFile, above types.Mapping, vars map[string]string, marked bool) *Problem {
 	spent := 0
 	lookup := func(name string) (string, bool) {
 		v, ok := above[name]
@@ -135,11 +138,32 @@ func parseEnv(f envFile, above types.Mapping, vars map[string]string, marked boo
 	err := dotenv.ParseWithFormat(bytes.NewReader(f.data), f.name, vars, lookup, dotenv.DotEnv)
 	switch {
 	case spent > maxEnvironment:
-		return fmt.Errorf("variables expand to more than %d bytes", maxEnvironment)
+		return &Problem{File: f.name, Err: fmt.Errorf("variables expand to more than %d bytes", maxEnvironment)}
 	case err != nil:
-		return errors.New(strings.TrimPrefix(err.Error(), "failed to read "+f.name+": "))
+		return envProblem(f.name, err)
 	}
 	return nil
+}
+
+// envProblem is an error of the parser without the text that it quotes: that is
+// as likely as not a secret.
+func envProblem(file string, err error) *Problem {
+	p := &Problem{File: file}
+	if m := regexp.MustCompile(`line (\d+):`).FindStringSubmatch(err.Error()); m != nil {
+		p.Line, _ = strconv.Atoi(m[1])
+	}
+	var missing *template.MissingRequiredError
+	switch {
+	case errors.As(err, &missing):
+		p.Err = fmt.Errorf("required variable %s is not set", missing.Variable)
+	case strings.Contains(err.Error(), "unterminated"):
+		p.Err = errors.New("a quoted value does not end")
+	case strings.Contains(err.Error(), "unexpected character"), strings.Contains(err.Error(), "key cannot"):
+		p.Err = errors.New("a line is no NAME=value")
+	default:
+		p.Err = errors.New("a value has a dollar sign that begins no variable: write $$ for one")
+	}
+	return p
 }
 
 func dotEnvOf(dir string) string { return path.Join(dir, ".env") }

@@ -128,3 +128,36 @@ func TestAFileOfVariablesMustBeAFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Each case is a mistake about a value that nobody may read in a log.
+func TestMistakesDoNotTellSecrets(t *testing.T) {
+	const secret = "hunter2-hunter2"
+	host := filepath.Join(t.TempDir(), "host.env")
+	for name, c := range map[string]struct{ file, env, host string }{
+		"a value of the wrong kind":        {"services: {a: {image: a, scale: '${S}'}}", "S=" + secret, ""},
+		"a setting of the wrong kind":      {"services: {a: {image: a, x-davit: {stable_for: '${S}'}}}", "S=" + secret, ""},
+		"a port":                           {"services: {a: {image: a, ports: ['${S}']}}", "S=" + secret, ""},
+		"a path":                           {"services: {a: {image: a, volumes: ['../../${S}:/x']}}", "S=" + secret, ""},
+		"a limit":                          {"services: {a: {image: a, mem_limit: '${S}'}}", "", "S=" + secret},
+		"a quote that does not end":        {"services: {a: {image: a}}", "", "S='" + secret},
+		"a line that is no variable":       {"services: {a: {image: a}}", "", secret + "/" + secret},
+		"a key with a space":               {"services: {a: {image: a}}", "", "S " + secret + "=1"},
+		"a dollar sign too many":           {"services: {a: {image: a}}", "", "S=${" + secret},
+		"a required variable's reason":     {"services: {a: {image: a, user: '${NOPE:?${S}}'}}", "S=" + secret, ""},
+		"a name that another service uses": {"services: {a: {image: a, network_mode: '${S}'}}", "S=" + secret, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := write(t, map[string]string{"compose.yaml": c.file, ".env": c.env})
+			put(t, host, c.host)
+			o := options(root)
+			o.HostEnvFile = host
+			_, err := Load(t.Context(), find(t, root), o)
+			if err == nil {
+				t.Fatal("it was loaded")
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -95,7 +95,7 @@ func (r replacer) replace(value any, key string, at tree.Path) any {
 }
 
 func (r replacer) text(value, key string, at tree.Path) any {
-	r.survey.vars.blank = func(name string) { r.blank(key, name) }
+	r.survey.vars.blank = func(name string) { r.blank(key, name, at.Matches("services.*.image")) }
 	out, err := r.survey.vars.substitute(value, r.doc.env.Resolve)
 	if err != nil {
 		for _, e := range unjoin(err) {
@@ -110,7 +110,7 @@ func (r replacer) text(value, key string, at tree.Path) any {
 		}
 		typed, err := cast(out)
 		if err != nil {
-			r.survey.fail(r.doc.problem(key, fmt.Errorf("%q is not the kind of value that belongs here", out)))
+			r.survey.fail(r.doc.problem(key, fmt.Errorf("%q is not the kind of value that belongs here", value)))
 			return nil
 		}
 		return typed
@@ -120,8 +120,8 @@ func (r replacer) text(value, key string, at tree.Path) any {
 
 // blank notes a variable that is not set. In an image reference it is a mistake:
 // what is left of the reference may well name another image.
-func (r replacer) blank(key, name string) {
-	if strings.HasPrefix(key, "services.") && strings.HasSuffix(key, ".image") && strings.Count(key, ".") == 2 {
+func (r replacer) blank(key, name string, image bool) {
+	if image {
 		r.survey.problems.add(r.doc.problem(key, fmt.Errorf("variable %s is not set: write ${%s-} if nothing is meant", name, name)))
 		return
 	}

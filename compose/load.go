@@ -35,11 +35,17 @@ type LoadOptions struct {
 // Load reads, checks and renders one stack. The error lists every mistake that
 // was found, each a *Problem; see Problems.
 func Load(ctx context.Context, s Stack, o LoadOptions) (*Project, error) {
+	if len(s.Files) == 0 {
+		return nil, fmt.Errorf("load stack %s: it has no files", s.Name)
+	}
 	x, err := openExport(o.Root)
 	if err != nil {
 		return nil, fmt.Errorf("load stack %s: %w", s.Name, err)
 	}
 	defer x.close()
+	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
+		return nil, fmt.Errorf("load stack %s: %w", s.Name, err)
+	}
 	l := &loading{stack: s, options: o, export: x, problems: &problems{}}
 	return l.load(ctx)
 }
@@ -56,6 +62,8 @@ type loading struct {
 
 func (l *loading) load(ctx context.Context) (*Project, error) {
 	declared := l.look()
+	// The error that is returned holds the very problems that are changed here.
+	defer func() { l.problems.conceal(declared) }()
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("load stack %s: %w", l.stack.Name, err)
 	}

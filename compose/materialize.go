@@ -41,12 +41,11 @@ func (p *Project) Materialize() error {
 func (p *Project) WriteContent() ([]Backup, error) {
 	var stable []Content
 	for _, c := range p.Content {
+		if err := c.keep(); err != nil {
+			return nil, fmt.Errorf("write content of stack %s to %s: %w", p.Name, c.Copy, err)
+		}
 		if c.Writable {
 			stable = append(stable, c)
-			continue
-		}
-		if err := writeOnce(c); err != nil {
-			return nil, fmt.Errorf("write content of stack %s to %s: %w", p.Name, c.To, err)
 		}
 	}
 	if len(stable) == 0 {
@@ -59,16 +58,16 @@ func (p *Project) WriteContent() ([]Backup, error) {
 	return backups, nil
 }
 
-// writeOnce writes immutable content unless it is there.
-func writeOnce(c Content) error {
-	if _, err := os.Lstat(c.To); err == nil {
+// keep makes the immutable copy unless it is there.
+func (c Content) keep() error {
+	if _, err := os.Lstat(c.Copy); err == nil {
 		return nil
 	}
 	list, err := items(c.From, anywhere)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.From, err)
 	}
-	dir := filepath.Dir(c.To)
+	dir := filepath.Dir(c.Copy)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -86,8 +85,8 @@ func writeOnce(c Content) error {
 	if sum, err := digest(made, anywhere); err != nil || sum != c.Digest {
 		return errors.Join(fmt.Errorf("%s is not what it was when the stack was loaded", c.From), err)
 	}
-	if err := os.Rename(made, c.To); err != nil {
-		if _, there := os.Lstat(c.To); there == nil {
+	if err := os.Rename(made, c.Copy); err != nil {
+		if _, there := os.Lstat(c.Copy); there == nil {
 			return nil
 		}
 		return err
@@ -156,7 +155,7 @@ func (p *Project) update(stable []Content) ([]Backup, error) {
 		if err != nil {
 			return w.backups, err
 		}
-		if err := w.write(c.From, filepath.ToSlash(rel)); err != nil {
+		if err := w.write(c.Copy, filepath.ToSlash(rel)); err != nil {
 			return w.backups, errors.Join(err, w.save())
 		}
 	}

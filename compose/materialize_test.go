@@ -178,6 +178,27 @@ func TestWritableContentIsUpdatedFileByFile(t *testing.T) {
 	}
 }
 
+func TestWritableContentGoesBackWithoutItsSource(t *testing.T) {
+	data := t.TempDir()
+	old := at(t, data, merge(one(writableStack), map[string]string{"conf/a": "1"}))
+	if err := old.Materialize(); err != nil {
+		t.Fatal(err)
+	}
+	if err := at(t, data, merge(one(writableStack), map[string]string{"conf/a": "2"})).Materialize(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(old.Content[0].From); err != nil {
+		t.Fatal(err)
+	}
+	backups, err := old.WriteContent()
+	if err != nil || backups != nil {
+		t.Fatal(backups, err)
+	}
+	if got := read(t, filepath.Join(data, "stacks/repository/conf/a")); got != "1" {
+		t.Errorf("content %q", got)
+	}
+}
+
 func TestAWritableFileKeepsItsOwner(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Log("only root can give files away; the rest of the test holds for anybody")

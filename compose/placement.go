@@ -116,10 +116,10 @@ func (p *placement) choose(rel string) (spot, error) {
 			return spot{}, err
 		}
 	}
+	kept := filepath.Join(p.files, digest, base(rel))
 	if tracked && !p.changes(rel) {
-		to := filepath.Join(p.files, digest, base(rel))
-		p.content[to] = Content{From: p.export.abs(rel), To: to, Digest: digest}
-		return spot{to: to, identity: "content:" + digest, tracked: true}, nil
+		p.content[kept] = Content{From: p.export.abs(rel), To: kept, Copy: kept, Digest: digest}
+		return spot{to: kept, identity: "content:" + digest, tracked: true}, nil
 	}
 	own, err := filepath.Rel(filepath.FromSlash(p.dir), filepath.FromSlash(rel))
 	if err != nil || !filepath.IsLocal(own) {
@@ -127,7 +127,7 @@ func (p *placement) choose(rel string) (spot, error) {
 	}
 	s := spot{to: filepath.Join(p.home, own), identity: "data:" + filepath.ToSlash(own), tracked: tracked}
 	if tracked {
-		p.content[s.to] = Content{From: p.export.abs(rel), To: s.to, Digest: digest, Writable: true}
+		p.content[s.to] = Content{From: p.export.abs(rel), To: s.to, Copy: kept, Digest: digest, Writable: true}
 		s.identity += "@" + digest
 	}
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -72,6 +73,38 @@ func (ps *problems) err() error {
 	}
 	return all
 }
+
+// shortSecret is the length of text, in bytes, that is too common to be taken
+// for the value of a variable.
+const shortSecret = 8
+
+// conceal puts ${NAME} in the place of each variable's value. Values come from
+// places that hold secrets, and problems go to logs.
+func (ps *problems) conceal(env map[string]string) {
+	names := slices.SortedFunc(maps.Keys(env), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(env[b]), len(env[a])), cmp.Compare(a, b))
+	})
+	for _, p := range ps.list {
+		text := p.Err.Error()
+		for _, name := range names {
+			if len(env[name]) >= shortSecret && !strings.HasPrefix(name, "COMPOSE_") && !isDavit(name) {
+				text = strings.ReplaceAll(text, env[name], "${"+name+"}")
+			}
+		}
+		if text != p.Err.Error() {
+			p.Err = &concealed{text: text, err: p.Err}
+		}
+	}
+}
+
+// concealed is an error in other words.
+type concealed struct {
+	text string
+	err  error
+}
+
+func (c *concealed) Error() string { return c.text }
+func (c *concealed) Unwrap() error { return c.err }
 
 func oneEachLine(errs []error) string {
 	lines := make([]string, len(errs))

@@ -84,6 +84,9 @@ type Content struct {
 	From string
 	// To is its place on the host.
 	To string
+	// Copy is where this very content is kept for good, so that it can be brought
+	// back when From is gone. Content that is not writable is mounted from there.
+	Copy string
 	// Digest is the sha256, in hex, of its content and modes.
 	Digest string
 	// Writable content is updated file by file at To; other content is

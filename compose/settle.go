@@ -88,7 +88,30 @@ func (l *loading) settle(r *rendering) {
 		}
 		dropExtensions(service)
 	}
+	dropUnused(r)
 	dropExtensions(r.tree)
+}
+
+// dropUnused removes configs and secrets that no enabled service has.
+func dropUnused(r *rendering) {
+	used := map[string]bool{}
+	for _, s := range r.model.Services {
+		for kind, names := range uses(s) {
+			for _, name := range names {
+				used[kind+"."+name] = true
+			}
+		}
+	}
+	for _, kind := range []string{"configs", "secrets"} {
+		for name := range below(r.tree, kind) {
+			if !used[kind+"."+name] {
+				delete(below(r.tree, kind), name)
+			}
+		}
+		if len(below(r.tree, kind)) == 0 {
+			delete(r.tree, kind)
+		}
+	}
 }
 
 func replaceMap(tree map[string]any, key string, with map[string]any) {
@@ -120,8 +143,8 @@ func (l *loading) serviceEnvironment(s types.ServiceConfig, env types.Mapping) (
 		if !ok {
 			continue
 		}
-		if err := parseEnv(data, above, vars, false); err != nil {
-			l.problems.add(&Problem{File: data.name, Err: err})
+		if problem := parseEnv(data, above, vars, false); problem != nil {
+			l.problems.add(problem)
 			return nil, false
 		}
 	}
@@ -135,8 +158,8 @@ func (l *loading) serviceLabels(s types.ServiceConfig) map[string]any {
 		if !ok {
 			continue
 		}
-		if err := parseEnv(data, nil, vars, false); err != nil {
-			l.problems.add(&Problem{File: data.name, Err: err})
+		if problem := parseEnv(data, nil, vars, false); problem != nil {
+			l.problems.add(problem)
 		}
 	}
 	labels := map[string]any{}

@@ -141,8 +141,13 @@ func (d *discovery) names(files []string, docs []*document) []string {
 
 func (d *discovery) first(dir string, names []string) string {
 	for _, name := range names {
-		if info, err := d.export.stat(path.Join(dir, name)); err == nil && info.Mode().IsRegular() {
-			return path.Join(dir, name)
+		file := path.Join(dir, name)
+		info, err := d.export.stat(file)
+		if err == nil && info.Mode().IsRegular() {
+			return file
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.problems.add(&Problem{File: file, Err: err})
 		}
 	}
 	return ""

@@ -63,6 +63,21 @@ func TestTheRootIsNamedAfterTheRepository(t *testing.T) {
 	}
 }
 
+func TestAComposeFileThatIsALinkOutsideIsAMistake(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "compose.yaml")
+	put(t, outside, "services: {a: {image: a}}")
+	root := write(t, map[string]string{"good/compose.yaml": "services: {a: {image: a}}", "bad/x": "", "alias/x": ""})
+	for link, to := range map[string]string{"bad/compose.yaml": outside, "alias/compose.yaml": "../good/compose.yaml"} {
+		if err := os.Symlink(to, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stacks, err := Discover(root, ".", "repository")
+	if err == nil || err.Error() != "bad/compose.yaml: leads out of the repository" || len(stacks) != 2 {
+		t.Errorf("got %v, %v", stacks, err)
+	}
+}
+
 func TestAListOfStacksIsForALaterVersion(t *testing.T) {
 	root := write(t, map[string]string{"davit.yaml": "stacks: []", "compose.yaml": "services: {a: {image: a}}"})
 	_, err := Discover(root, ".", "repository")
