@@ -99,17 +99,23 @@ func (l *Loop) hold(ctx context.Context, tag string, image Image) error {
 	return nil
 }
 
-// verifyKeepTags finds keep tags that somebody has taken away, and says which
-// releases can no longer be restored.
-func (l *Loop) verifyKeepTags(ctx context.Context) {
-	l.mu.Lock()
-	histories := map[string][]Release{}
+// unverified are the histories of the stacks at rest whose keep tags are due to be
+// verified: now and then, and once in every life of the agent, since the last one
+// may have ended between a release and its tags. The caller holds l.mu.
+func (l *Loop) unverified(now time.Time) map[string][]Release {
+	due := map[string][]Release{}
 	for name, s := range l.stacks {
-		if s.work == nil && s.loaded && s.view.sync != SyncUnadopted {
-			histories[name] = s.history
+		if s.work == nil && s.loaded && s.view.sync != SyncUnadopted && !now.Before(s.keepAt) {
+			s.keepAt = now.Add(keepInterval)
+			due[name] = s.history
 		}
 	}
-	l.mu.Unlock()
+	return due
+}
+
+// verifyKeepTags finds keep tags that are missing, and says which releases can no
+// longer be restored.
+func (l *Loop) verifyKeepTags(ctx context.Context, histories map[string][]Release) {
 	for _, name := range sortedKeys(histories) {
 		err := l.holdAll(ctx, l.wanted(histories[name]))
 		if errors.Is(err, ErrImageMissing) && l.firstLoss(name, err.Error()) {

@@ -69,8 +69,6 @@ type Loop struct {
 	engineErr   error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
-	// keepAt is when the keep tags are due to be verified.
-	keepAt time.Time
 }
 
 // sourceState is how the last polls went.

@@ -37,9 +37,8 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 			}
 		}
 	}
-	if len(l.stacks) > 0 && !now.Before(l.keepAt) {
-		l.keepAt = now.Add(keepInterval)
-		l.workers.Go(func() { l.verifyKeepTags(ctx) })
+	if due := l.unverified(now); len(due) > 0 {
+		l.workers.Go(func() { l.verifyKeepTags(ctx, due) })
 	}
 	return max(next.Sub(now), 0)
 }

@@ -35,6 +35,8 @@ type stack struct {
 	view    view
 	// fixes are the times of recent corrections of drift, for the loop guard.
 	fixes []time.Time
+	// keepAt is when the keep tags are due to be verified.
+	keepAt time.Time
 	// lost is the last report about images that are gone.
 	lost string
 }
