@@ -163,7 +163,10 @@ func (l *Loop) busy() bool {
 // content of a stack is superseded at its next safe point.
 func (l *Loop) Declare(d Declaration) {
 	l.mu.Lock()
-	news := l.declaration == nil || l.declaration.Revision.Commit != d.Revision.Commit
+	news, what := l.declaration == nil || l.declaration.Revision.Commit != d.Revision.Commit, "new revision "
+	if l.declaration == nil {
+		what = "following " // new or not: this agent has only just started
+	}
 	l.declaration = &d
 	for _, p := range d.Projects {
 		s := l.stack(p.Name)
@@ -178,7 +181,7 @@ func (l *Loop) Declare(d Declaration) {
 	l.mu.Unlock()
 	if news {
 		l.Emit(Event{At: l.Now(), Kind: EventNewRevision, Severity: SeverityInfo, Version: d.Revision.Version, Commit: d.Revision.Commit,
-			Message: "new revision " + d.Revision.Short() + ": " + d.Revision.Subject})
+			Message: what + d.Revision.Short() + ": " + d.Revision.Subject})
 	}
 	l.poke()
 }

@@ -116,6 +116,10 @@ func (l *Loop) situation(s *stack, now time.Time) Situation {
 // happens". The caller holds l.mu.
 func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time {
 	in := l.situation(s, now)
+	if in.gone() {
+		s.view = view{}
+		return time.Time{}
+	}
 	v := Decide(in)
 	if err := l.settleDecisions(ctx, s, v, in); err != nil {
 		return l.trouble(s, err, now)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"davit/compose"
@@ -9,18 +10,21 @@ import (
 
 // Status describes every stack, sorted by name.
 func (l *Loop) Status(ctx context.Context) ([]StackStatus, error) {
-	observed, err := l.Engine.Observe(ctx)
-	if err == nil {
-		err = l.loadAll(ctx, observed)
+	observed, engineErr := l.Engine.Observe(ctx)
+	// What is recorded is known without the engine, too.
+	if err := l.loadAll(ctx, observed); err != nil {
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
+	if engineErr == nil {
 		l.observed = observed
 	}
 	out := []StackStatus{}
 	for _, name := range sortedKeys(l.stacks) {
-		out = append(out, l.status(l.stacks[name], err))
+		if s := l.stacks[name]; !l.situation(s, l.Now()).gone() {
+			out = append(out, l.status(s, engineErr))
+		}
 	}
 	return out, nil
 }
@@ -95,6 +99,8 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 	switch {
 	case missing == 0:
 		st.Health = ConditionHealthy
+	case v.Current == nil && !in.Ours:
+		st.Health = ConditionUnknown // it has never run
 	case st.Sync == SyncProgressing:
 		st.Health = ConditionProgressing
 	case ready > 0:
@@ -151,18 +157,34 @@ func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
 	for _, name := range names {
 		s := l.stacks[name]
 		in := l.situation(s, l.Now())
+		if in.gone() && stack == "" {
+			continue
+		}
 		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in)})
 	}
 	l.mu.Unlock()
 	var plans []Plan
 	for _, a := range attempts {
 		p, err := a.preview(ctx, observed)
+		if err != nil && stack == "" && postponed(err) {
+			// One stack that waits does not hide the others' plans.
+			p, err = Plan{Stack: a.stack.name, Notes: []string{withHint(err)}}, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("plan stack %s: %w", a.stack.name, err)
 		}
 		plans = append(plans, p)
 	}
 	return plans, nil
+}
+
+// postponed reports whether err says that a stack cannot go on at the moment.
+func postponed(err error) bool {
+	var (
+		waiting *Waiting
+		stalled *Stalled
+	)
+	return errors.As(err, &waiting) || errors.As(err, &stalled)
 }
 
 // preview is the plan that the attempt would carry out.

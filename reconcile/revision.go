@@ -27,7 +27,10 @@ type Revision struct {
 
 // String is the revision in the form "main@sha1:9d10e44…", whole.
 func (r Revision) String() string {
-	if r.Ref == "" {
+	switch {
+	case r.Commit == "": // a directory outside of Git
+		return r.Ref
+	case r.Ref == "":
 		return "sha1:" + r.Commit
 	}
 	return r.Ref + "@sha1:" + r.Commit

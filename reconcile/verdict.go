@@ -31,6 +31,13 @@ type Situation struct {
 	Owner         string
 }
 
+// gone reports whether nothing is left of the stack but its history: Git does not
+// declare it, nothing of it runs, and no decision about it stands.
+func (s Situation) gone() bool {
+	c := s.Controls
+	return s.Known && s.Declared == nil && s.Broken == nil && !s.Ours && c.Pin == nil && c.Suspension == nil
+}
+
 // Act is what a pass shall do about a stack.
 type Act int
 

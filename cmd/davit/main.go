@@ -6,6 +6,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	// A scratch image and a bare host have neither time zones nor root
+	// certificates of their own.
+	_ "time/tzdata"
+
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 func main() {
