@@ -257,11 +257,11 @@ services:
 }
 
 func TestAnImageThatNeedsATagWaits(t *testing.T) {
-	files := one("services: {a: {image: 'a:${DAVIT_VERSION:?needs a tag}', environment: {V: '[${DAVIT_TAG:?}]'}}, b: {image: 'b:${TAG}'}}")
+	files := one("services: {a: {image: 'a:${DAVIT_VERSION:?needs a tag}', environment: {V: '[${DAVIT_TAG:?}]'}}, b: {image: 'b:${TAG}'}, c: {image: 'c:${DAVIT_COMMIT}${NOPE}', profiles: [off]}}")
 	files[".env"] = "TAG=${DAVIT_TAG}\n"
 	root := write(t, files)
 	o := options(root)
-	o.Variables = Variables{Commit: "c", Ref: "main"}
+	o.Variables = Variables{Ref: "main"}
 	p, err := Load(t.Context(), find(t, root), o)
 	if err != nil {
 		t.Fatal(err)

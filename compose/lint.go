@@ -111,7 +111,7 @@ func (r replacer) text(value, key string, at tree.Path) any {
 		typed, err := cast(out)
 		if err != nil {
 			r.survey.fail(r.doc.problem(key, fmt.Errorf("%q is not the kind of value that belongs here", value)))
-			return nil
+			return out
 		}
 		return typed
 	}
@@ -121,7 +121,7 @@ func (r replacer) text(value, key string, at tree.Path) any {
 // blank notes a variable that is not set. In an image reference it is a mistake:
 // what is left of the reference may well name another image.
 func (r replacer) blank(key, name string, image bool) {
-	if image {
+	if image && r.enabled(strings.TrimSuffix(strings.TrimPrefix(key, "services."), ".image")) {
 		r.survey.problems.add(r.doc.problem(key, fmt.Errorf("variable %s is not set: write ${%s-} if nothing is meant", name, name)))
 		return
 	}
@@ -132,6 +132,12 @@ func (r replacer) blank(key, name string, image bool) {
 	if !slices.Contains(r.survey.notes, note) {
 		r.survey.notes = append(r.survey.notes, note)
 	}
+}
+
+// enabled reports whether the document itself leaves the service enabled.
+func (r replacer) enabled(service string) bool {
+	declared := texts(below(below(r.doc.value, "services"), service)["profiles"])
+	return types.ServiceConfig{Profiles: declared}.HasProfile(profiles(r.doc.env))
 }
 
 func unjoin(err error) []error {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ func (l *loading) load(ctx context.Context) (*Project, error) {
 	}
 	real, err := l.render(ctx, declared)
 	if err != nil {
-		if !l.survey.broken {
+		if l.problems.empty() || !l.survey.broken {
 			l.problem("", err)
 		}
 		l.cycle(l.survey.dependencies())
@@ -137,14 +136,29 @@ func (s *survey) locate(key, file string, err error) *Problem {
 type rendering struct {
 	env  types.Mapping
 	tree map[string]any
-	// unset are the DAVIT_ variables that an image needs and that are unset.
-	unset []string
+	// unset are the unset DAVIT_ variables that the image of each service needs.
+	unset map[string][]string
 	model *types.Project
+}
+
+// needs are the unset variables that images of enabled services need.
+func (r *rendering) needs() []string {
+	var names []string
+	for service, unset := range r.unset {
+		if _, enabled := r.model.Services[service]; enabled {
+			names = append(names, unset...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // render loads the stack's files with env. compose-go's own panics are errors:
 // one broken stack must not take others along.
 func (l *loading) render(ctx context.Context, env types.Mapping) (r *rendering, err error) {
+	if l.survey.escaped {
+		return nil, errEscapes
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			r, err = nil, fmt.Errorf("the Compose library failed: %v", p)
@@ -211,7 +225,7 @@ func profiles(env types.Mapping) []string {
 func (l *loading) readable(err error) error {
 	text := strings.ReplaceAll(err.Error(), l.export.dir+string(filepath.Separator), "")
 	text = strings.TrimPrefix(text, "validating "+l.stack.Files[0]+": ")
-	return errors.New(withoutUnset(text))
+	return errors.New(strings.Join(strings.Fields(withoutUnset(text)), " "))
 }
 
 // guard stands before compose-go's own file loader and refuses what can be told
@@ -228,28 +242,24 @@ func (guard) Load(_ context.Context, name string) (string, error) {
 
 func (guard) Dir(string) string { return "" }
 
-// resolveUnset takes the marks of unset variables out of a tree and returns the
-// variables that images need.
-func resolveUnset(tree map[string]any) []string {
-	needed := map[string]bool{}
-	services, _ := tree["services"].(map[string]any)
-	for _, s := range services {
-		if service, ok := s.(map[string]any); ok {
-			service["image"] = eachText(service["image"], func(t string) string {
-				return replaceUnset(t, func(name string) string {
-					needed[name] = true
-					return "${" + name + "}"
-				})
+// resolveUnset takes the marks of unset variables out of a tree and returns
+// those that each service's image needs.
+func resolveUnset(tree map[string]any) map[string][]string {
+	needed := map[string][]string{}
+	services := below(tree, "services")
+	for name := range services {
+		service := below(services, name)
+		if image, ok := service["image"].(string); ok {
+			service["image"] = replaceUnset(image, func(variable string) string {
+				needed[name] = append(needed[name], variable)
+				return "${" + variable + "}"
 			})
-			if service["image"] == nil {
-				delete(service, "image")
-			}
 		}
 	}
 	for k, v := range tree {
 		tree[k] = eachText(v, withoutUnset)
 	}
-	return slices.Sorted(maps.Keys(needed))
+	return needed
 }
 
 // eachText applies change to every text below value, in place.

@@ -34,7 +34,7 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 		Name:       l.stack.Name,
 		Files:      l.survey.files(),
 		WorkingDir: place.home,
-		Unset:      real.unset,
+		Unset:      real.needs(),
 		Content:    place.contents(),
 	}
 	if err := l.fill(p, real, hashed); err != nil {

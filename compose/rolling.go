@@ -39,7 +39,7 @@ func deployMistakes(service map[string]any) []keyError {
 			errs = append(errs, keyError{"deploy." + config + "." + key, fmt.Errorf(format, args...)})
 		}
 		switch action := u["failure_action"]; {
-		case action == nil, action == "pause":
+		case action == nil, action == "", action == "pause":
 		case action == "rollback" && config == "rollback_config":
 			fail("failure_action", "must be pause: a rollback is never itself rolled back")
 		case action == "rollback":
@@ -49,7 +49,7 @@ func deployMistakes(service map[string]any) []keyError {
 			fail("failure_action", "must be rollback or pause, not %q", fmt.Sprint(action))
 		}
 		switch order := u["order"]; order {
-		case nil, "start-first", "stop-first":
+		case nil, "", "start-first", "stop-first":
 		default:
 			fail("order", "must be start-first or stop-first, not %q", fmt.Sprint(order))
 		}

@@ -27,8 +27,9 @@ type survey struct {
 	docs []*document
 	// read are the places that were read already.
 	read map[string]bool
-	// broken is true when compose-go cannot load what was found.
-	broken bool
+	// broken is true when compose-go cannot load what was found, escaped when it
+	// must not even try: it would read what was refused.
+	broken, escaped bool
 }
 
 // files is every file that was read, main files first, in the order they were
@@ -84,6 +85,7 @@ func (s *survey) follow(at place, from *Problem) {
 		return
 	}
 	if len(s.read) >= maxFiles {
+		s.escaped = true
 		s.fail(&Problem{File: at.file, Err: fmt.Errorf("is one of more than %d files that make this stack", maxFiles)})
 		return
 	}
@@ -93,6 +95,7 @@ func (s *survey) follow(at place, from *Problem) {
 		if from == nil {
 			from = &Problem{File: at.file}
 		}
+		s.escaped = true
 		from.Err = fmt.Errorf("read %s: %w", at.file, err)
 		s.fail(from)
 		return
@@ -175,6 +178,7 @@ func (s *survey) include(d *document, key string, entry map[string]any) {
 	// included file has them.
 	for _, k := range []string{"project_directory", "env_file"} {
 		if _, ok := entry[k]; ok && d.role == roleIncluded {
+			s.escaped = true
 			s.fail(d.problem(key+"."+k, errUnsupported))
 			return
 		}
@@ -230,6 +234,7 @@ func (s *survey) includedEnvironment(d *document, key string, entry map[string]a
 			continue
 		}
 		if err != nil {
+			s.escaped = true
 			s.fail(d.problem(key+".env_file", fmt.Errorf("read %s: %w", f, err)))
 			return nil, false
 		}
@@ -246,6 +251,7 @@ func (s *survey) inside(d *document, key, name string) (string, bool) {
 	name = s.expand(d, name)
 	target, err := inRepository(s.export, d.base, name)
 	if err != nil {
+		s.escaped = true
 		s.fail(d.problem(key, fmt.Errorf("%q %w", name, err)))
 		return "", false
 	}
