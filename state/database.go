@@ -73,10 +73,15 @@ func damaged(err error) bool {
 	return errors.As(err, &d)
 }
 
-// asDamage marks err as damage when SQLite says that the file is broken.
+// asDamage marks err as damage when SQLite says that the file is broken, or that
+// the disk no longer gives it back: a bad sector does not heal by a restart.
 func asDamage(err error) error {
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT:
+		return &damage{err}
+	}
+	switch code(err) {
+	case sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_DATA, sqlite3.SQLITE_IOERR_CORRUPTFS:
 		return &damage{err}
 	}
 	return err

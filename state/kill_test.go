@@ -27,6 +27,13 @@ func TestMain(m *testing.M) {
 		fmt.Println("error", victim(dir))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(readerDir); dir != "" {
+		if err := readOverAndOver(dir); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if dir := os.Getenv(smallDisk); dir != "" {
 		if err := inSmallDisk(dir); err != nil {
 			fmt.Println(err)

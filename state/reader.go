@@ -9,6 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"davit/reconcile"
 )
@@ -25,10 +28,31 @@ type Reader struct {
 // may not read the host key sees everything except Release.Project.
 func OpenReadOnly(dir string) (*Reader, error) {
 	r, err := openReadOnly(directory(dir))
+	for patience := time.Now().Add(openPatience); inMotion(err) && time.Now().Before(patience); {
+		time.Sleep(openPause)
+		r, err = openReadOnly(directory(dir))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read state in %s: %w", dir, err)
 	}
 	return r, nil
+}
+
+// An agent that starts or ends makes or removes the log between two looks at it.
+// It is soon done; a database that really cannot be opened costs this much delay.
+const (
+	openPatience = 2 * time.Second
+	openPause    = 20 * time.Millisecond
+)
+
+var errNoIndex = errors.New("the database's log has no index")
+
+func inMotion(err error) bool {
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY:
+		return true
+	}
+	return errors.Is(err, errNoIndex)
 }
 
 func openReadOnly(d directory) (*Reader, error) {
@@ -58,19 +82,42 @@ func openReadOnly(d directory) (*Reader, error) {
 }
 
 // access chooses how to open the database without creating anything. With a log
-// beside it the database is in use, or was when its agent was killed: the log's
-// index is then used or rebuilt in memory. Without one the file is complete, and
-// only the promise that nobody writes keeps SQLite from making a log.
+// beside it the database is in use, or was when its agent was killed; its index
+// is then used, and put right if the agent died while writing there. (An index
+// opened for reading only cannot be put right: some killed agents would leave a
+// database that nobody can read.) Without a log the file is complete, and only
+// the promise that nobody writes keeps SQLite from making a log. An empty log
+// without an index is none: SQLite leaves one when the agent ends just as a
+// reader begins.
 func (d directory) access() (url.Values, error) {
-	wal, _ := beside(d.database())
-	_, err := os.Stat(wal)
-	switch {
-	case err == nil:
-		return url.Values{"mode": {"ro"}, "readonly_shm": {"1"}}, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return url.Values{"mode": {"ro"}, "immutable": {"1"}}, nil
+	wal, shm := beside(d.database())
+	log, err := sizeOf(wal)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	index, err := sizeOf(shm)
+	switch {
+	case err != nil:
+		return nil, err
+	case log <= 0 && index < 0:
+		return url.Values{"mode": {"ro"}, "immutable": {"1"}}, nil
+	case index < 0:
+		return nil, reconcile.WithHint(fmt.Errorf("%w, %s", errNoIndex, shm),
+			"it is an incomplete copy; the agent makes a new index when it starts next")
+	}
+	return url.Values{"mode": {"ro"}}, nil
+}
+
+// sizeOf is in bytes; -1 means that there is no such file.
+func sizeOf(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return -1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 func (d directory) existingVault() (*vault, error) {

@@ -1,8 +1,15 @@
 package state
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"davit/reconcile"
@@ -70,6 +77,22 @@ func TestAReaderWorksAfterACleanEndAndCreatesNothing(t *testing.T) {
 	}
 }
 
+func TestALogWithoutItsIndexIsAnErrorWithAHintForAReader(t *testing.T) {
+	running, copied := t.TempDir(), t.TempDir()
+	s := openStore(t, running)
+	begin(t, s, "shop")
+	check(t, os.CopyFS(copied, os.DirFS(running)))
+	check(t, os.Remove(copied+"/state.db-shm"))
+	before := listing(t, copied)
+	if _, err := OpenReadOnly(copied); err == nil || reconcile.Hint(err) == "" {
+		t.Errorf("got %v, hint %q", err, reconcile.Hint(err))
+	}
+	if after := listing(t, copied); !slices.Equal(before, after) {
+		t.Errorf("reading turned %v into %v", before, after)
+	}
+	works(t, openStore(t, copied), 1) // which loses nothing
+}
+
 func TestWithoutADatabaseAReaderSaysSoAndCreatesNothing(t *testing.T) {
 	dir := t.TempDir()
 	_, err := OpenReadOnly(dir)
@@ -91,4 +114,60 @@ func TestADamagedDatabaseIsAnErrorWithAHintForAReader(t *testing.T) {
 	if err == nil || reconcile.Hint(err) == "" {
 		t.Errorf("got %v, hint %q", err, reconcile.Hint(err))
 	}
+}
+
+// readerDir, when set in the environment, makes the test binary read that
+// directory over and over until its standard input ends. It is a process of its
+// own, as `davit history` is: within one process SQLite shares what it has open.
+const readerDir = "STATE_TEST_READER_DIR"
+
+func readOverAndOver(dir string) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, os.Stdin) // it ends when the parent says so or dies
+	}()
+	for seen, reads := 0, 0; ; reads++ {
+		r, err := OpenReadOnly(dir)
+		if err != nil {
+			return err
+		}
+		releases, err := r.Releases(context.Background(), "shop", 0)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+		if len(releases) < seen {
+			return fmt.Errorf("%d releases were seen, and then %d", seen, len(releases))
+		}
+		seen = len(releases)
+		select {
+		case <-ended:
+			fmt.Println("reads", reads)
+			return nil
+		default:
+		}
+	}
+}
+
+func TestAReaderBearsAnAgentThatComesAndGoes(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	begin(t, s, "shop")
+	check(t, s.Close())
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), readerDir+"="+dir)
+	stdin := must[io.WriteCloser](t)(cmd.StdinPipe())
+	var said bytes.Buffer
+	cmd.Stdout = &said
+	check(t, cmd.Start())
+	for range 25 {
+		s := openStore(t, dir)
+		begin(t, s, "shop")
+		check(t, s.Close())
+	}
+	check(t, stdin.Close())
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, said.String())
+	}
+	t.Log(strings.TrimSpace(said.String()))
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // keepDamaged is how many damaged databases are kept for inspection.
@@ -120,6 +122,8 @@ func (d directory) checkHeader() error {
 	switch _, err := io.ReadFull(f, header); {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &damage{errors.New("it is cut short")}
+	case errors.Is(err, unix.EIO):
+		return &damage{err}
 	case err != nil:
 		return err
 	case !bytes.HasPrefix(header, []byte("SQLite format 3\x00")):

@@ -47,6 +47,9 @@ type Store struct {
 	copying sync.Mutex
 	stop    chan struct{}
 	stopped chan struct{}
+
+	closing sync.Once
+	closed  error
 }
 
 // Open locks the data directory and opens its database, which is made, migrated
@@ -147,13 +150,15 @@ func (d directory) makeCurrent(ctx context.Context, db *sql.DB, l ladder) error 
 }
 
 // Close waits for what is being written, takes the copy that is still due and
-// lets go of the lock.
+// lets go of the lock. Closing again does nothing.
 func (s *Store) Close() error {
-	close(s.stop)
-	<-s.stopped
-	// The writer goes last: the last connection folds the log into the file.
-	err := errors.Join(s.Reader.Close(), s.writer.Close())
-	return errors.Join(err, s.lock.Close())
+	s.closing.Do(func() {
+		close(s.stop)
+		<-s.stopped
+		// The writer goes last: the last connection folds the log into the file.
+		s.closed = errors.Join(s.Reader.Close(), s.writer.Close(), s.lock.Close())
+	})
+	return s.closed
 }
 
 // write runs fn in one transaction. what names operation and object.

@@ -35,14 +35,9 @@ func openAny(t *testing.T, dir string) (*Store, Recovery) {
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	closeOnce := sync.OnceValue(s.Close)
 	t.Cleanup(func() {
-		select {
-		case <-s.stop: // the test closed it
-		default:
-			if err := closeOnce(); err != nil {
-				t.Errorf("close: %v", err)
-			}
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
 		}
 	})
 	return s, recovery
