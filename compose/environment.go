@@ -41,14 +41,14 @@ func environment(x *export, l layers, ps *problems) types.Mapping {
 	if data, err := x.read(l.dotEnv, maxEnvFile); err == nil {
 		above := types.Mapping{}
 		maps.Copy(above, l.source)
-		maps.Copy(above, hostVariables(l, nil))
+		maps.Copy(above, hostVariables(x, l, nil))
 		maps.Copy(above, davit)
 		maps.Copy(env, variables(envFile{name: l.dotEnv, data: data}, above, ps))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		ps.add(&Problem{File: l.dotEnv, Err: err})
 	}
 	maps.Copy(env, l.source)
-	maps.Copy(env, hostVariables(l, ps))
+	maps.Copy(env, hostVariables(x, l, ps))
 	if _, ok := env["COMPOSE_FILE"]; ok {
 		// Compose would load other files than those that were found.
 		ps.add(&Problem{File: l.dotEnv, Key: "COMPOSE_FILE", Err: errUnsupported})
@@ -62,7 +62,7 @@ func environment(x *export, l layers, ps *problems) types.Mapping {
 
 // hostVariables reads the file on the host. Problems are reported to ps unless
 // it is nil.
-func hostVariables(l layers, ps *problems) map[string]string {
+func hostVariables(x *export, l layers, ps *problems) map[string]string {
 	if l.host == "" {
 		return nil
 	}
@@ -77,6 +77,7 @@ func hostVariables(l layers, ps *problems) map[string]string {
 		ps.add(&Problem{File: l.host, Err: err})
 		return nil
 	}
+	x.davit = x.davit || mentionsDavit(data)
 	above := types.Mapping{}
 	maps.Copy(above, l.source)
 	maps.Copy(above, l.revision.mapping())
@@ -102,7 +103,7 @@ type envFile struct {
 func variables(f envFile, above types.Mapping, ps *problems) map[string]string {
 	vars := map[string]string{}
 	problem := parseEnv(f, above, vars, false)
-	if bytes.Contains(f.data, []byte("DAVIT_")) {
+	if mentionsDavit(f.data) {
 		marked := map[string]string{}
 		problem = parseEnv(f, above, marked, true)
 		for name, value := range marked {

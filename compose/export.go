@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +64,7 @@ func (x *export) read(rel string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	data, err := readRegular(f, limit)
-	x.davit = x.davit || bytes.Contains(data, []byte("DAVIT_"))
+	x.davit = x.davit || mentionsDavit(data)
 	return data, err
 }
 

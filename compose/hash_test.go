@@ -2,6 +2,7 @@ package compose
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +254,25 @@ services:
 	}
 	if web, _ := bare.Service("web"); web.Config.Image != "web:none" || bare.Unset != nil {
 		t.Errorf("image %q, unset %v", web.Config.Image, bare.Unset)
+	}
+}
+
+func TestARevisionIsMaskedInHostFilesToo(t *testing.T) {
+	root := write(t, one("services: {a: {image: 'a:${TAG}', labels: {version: '${TAG}'}}}"))
+	o := options(root)
+	o.HostEnvFile = filepath.Join(t.TempDir(), "a.env")
+	put(t, o.HostEnvFile, "TAG=${DAVIT_VERSION}\n")
+	before, err := Load(t.Context(), find(t, root), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Variables.Version = "2.0.0"
+	after, err := Load(t.Context(), find(t, root), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hashOf(before, "a") != hashOf(after, "a") || before.Hash == after.Hash {
+		t.Error("a version changed the service's hash, or an image did not change the project's")
 	}
 }
 

@@ -43,7 +43,7 @@ func (p *Project) Marshal() ([]byte, error) {
 	rendered := p.rendered
 	if rendered == nil {
 		var err error
-		if rendered, err = render(p); err != nil {
+		if rendered, err = renderModel(p); err != nil {
 			return nil, err
 		}
 	}

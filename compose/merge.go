@@ -119,15 +119,15 @@ func (p *Project) tree() (map[string]any, error) {
 	rendered := p.rendered
 	if rendered == nil {
 		var err error
-		if rendered, err = render(p); err != nil {
+		if rendered, err = renderModel(p); err != nil {
 			return nil, err
 		}
 	}
 	return readTree(rendered)
 }
 
-// render is the model of a project that Load did not make.
-func render(p *Project) ([]byte, error) {
+// renderModel is the model of a project that Load did not make.
+func renderModel(p *Project) ([]byte, error) {
 	m := types.Project{Name: p.Name}
 	if p.Model != nil {
 		m = *p.Model

@@ -159,3 +159,6 @@ func (p *placement) contents() []Content {
 	}
 	return list
 }
+
+// StackDir is the stable directory of the stack called name.
+func StackDir(dataDir, name string) string { return filepath.Join(dataDir, "stacks", name) }

@@ -46,8 +46,7 @@ type ServiceSettings struct {
 }
 
 // Rolling says how the replicas of one service are replaced. With OrderAuto the
-// amounts are those of start-first; whoever settles on stop-first lets MaxSurge
-// replicas be missing instead.
+// amounts are those of start-first.
 type Rolling struct {
 	Order Order
 	// MaxSurge is how many replicas more than declared may run; percentages

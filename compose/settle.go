@@ -41,17 +41,6 @@ func (l *loading) steady(real, hashed *rendering) {
 	}
 }
 
-func keys(v any) []string {
-	m, _ := v.(map[string]any)
-	return slices.Sorted(maps.Keys(m))
-}
-
-// below is the mapping at key of tree.
-func below(tree map[string]any, key string) map[string]any {
-	m, _ := tree[key].(map[string]any)
-	return m
-}
-
 func (r *rendering) service(name string) map[string]any {
 	return below(below(r.tree, "services"), name)
 }

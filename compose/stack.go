@@ -34,29 +34,29 @@ var (
 	overrideNames = [...]string{"compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"}
 )
 
-// Discover finds the stacks below path, "." for all of root, sorted by name. A
+// Discover finds the stacks below dir, "." for all of root, sorted by name. A
 // file that another one includes or extends is not a stack. fallbackName names a
 // stack in root itself that has no name of its own.
 //
 // Stacks may be returned beside an error, which lists what is wrong with others:
 // names that cannot be told, or that two stacks claim.
-func Discover(root, path_, fallbackName string) ([]Stack, error) {
+func Discover(root, dir, fallbackName string) ([]Stack, error) {
 	x, err := openExport(root)
 	if err != nil {
 		return nil, fmt.Errorf("discover stacks: %w", err)
 	}
 	defer x.close()
 	d := &discovery{export: x, fallback: fallbackName, problems: &problems{}}
-	start, err := local(".", path_)
+	start, err := local(".", dir)
 	if err != nil {
-		return nil, fmt.Errorf("discover stacks in %s: %w", path_, err)
+		return nil, fmt.Errorf("discover stacks in %s: %w", dir, err)
 	}
 	if _, err := x.stat(path.Join(start, "davit.yaml")); err == nil {
 		d.problems.add(&Problem{File: path.Join(start, "davit.yaml"), Err: errUnsupported})
 		return nil, d.problems.err()
 	}
 	if err := d.walk(start); err != nil {
-		return nil, fmt.Errorf("discover stacks in %s: %w", path_, err)
+		return nil, fmt.Errorf("discover stacks in %s: %w", dir, err)
 	}
 	return d.named(), d.problems.err()
 }

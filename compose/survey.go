@@ -303,25 +303,3 @@ func remote(name string) bool {
 	}
 	return false
 }
-
-func text(v any) string {
-	s, _ := v.(string)
-	return s
-}
-
-// texts is a text or a list of them.
-func texts(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var list []string
-		for _, e := range v {
-			if s, ok := e.(string); ok {
-				list = append(list, s)
-			}
-		}
-		return list
-	}
-	return nil
-}

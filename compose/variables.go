@@ -1,5 +1,7 @@
 package compose
 
+import "bytes"
+
 // Variables are what a revision gives to interpolation. An empty one is unset.
 type Variables struct {
 	// Version is DAVIT_VERSION, a semantic version without its v: "1.2.3".
@@ -37,3 +39,6 @@ func masked() Variables {
 		Ref:     "ref",
 	}
 }
+
+// mentionsDavit is false for a file that cannot depend on the revision.
+func mentionsDavit(file []byte) bool { return bytes.Contains(file, []byte("DAVIT_")) }

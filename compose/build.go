@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -132,58 +131,3 @@ func toModel(name, dir string, rendered []byte) (m *types.Project, err error) {
 	m.Profiles, m.DisabledServices = nil, nil
 	return m, nil
 }
-
-// note adds a remark at a key of the merged stack.
-func (l *loading) note(key, text string) {
-	n := Note{File: l.survey.locate(key, l.stack.Files[0], nil).File, Key: key, Text: text}
-	if !slices.Contains(l.notes, n) {
-		l.notes = append(l.notes, n)
-	}
-}
-
-// remarks are on what is declared and has no effect.
-func (l *loading) remarks(r *rendering) {
-	for _, name := range slices.Sorted(maps.Keys(r.model.Services)) {
-		s, key := r.model.Services[name], "services."+name
-		if s.Build != nil {
-			l.note(key+".build", "is never run: the image is used")
-		}
-		if s.Attach != nil {
-			l.note(key+".attach", "has no effect")
-		}
-		l.deployRemarks(key+".deploy", s.Deploy)
-		for i, use := range s.Configs {
-			l.ownerRemark(fmt.Sprintf("%s.configs[%d]", key, i), types.FileReferenceConfig(use), r.model.Configs[use.Source].File)
-		}
-		for i, use := range s.Secrets {
-			l.ownerRemark(fmt.Sprintf("%s.secrets[%d]", key, i), types.FileReferenceConfig(use), r.model.Secrets[use.Source].File)
-		}
-	}
-}
-
-func (l *loading) deployRemarks(key string, d *types.DeployConfig) {
-	if d == nil {
-		return
-	}
-	if len(d.Labels) > 0 {
-		l.note(key+".labels", "has no effect: labels of containers are the service's")
-	}
-	if len(d.Placement.Constraints) > 0 || len(d.Placement.Preferences) > 0 || d.Placement.MaxReplicas > 0 {
-		l.note(key+".placement", "has no effect on a single host")
-	}
-	if r := d.RestartPolicy; r != nil && (r.Delay != nil || r.Window != nil) {
-		l.note(key+".restart_policy", "delay and window have no effect")
-	}
-	if r := d.Resources.Reservations; r != nil && r.NanoCPUs != 0 {
-		l.note(key+".resources.reservations.cpus", "has no effect")
-	}
-}
-
-func (l *loading) ownerRemark(key string, f types.FileReferenceConfig, file string) {
-	if file != "" && (f.UID != "" || f.GID != "" || f.Mode != nil) {
-		l.note(key, "uid, gid and mode have no effect on a file that is mounted")
-	}
-}
-
-// StackDir is the stable directory of the stack called name.
-func StackDir(dataDir, name string) string { return filepath.Join(dataDir, "stacks", name) }
