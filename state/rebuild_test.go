@@ -78,26 +78,31 @@ func TestAReleaseIsRebuiltFromWhatRuns(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := openStore(t, t.TempDir())
-			observed := reconcile.Observed{At: noon, Containers: c.containers}
-			rebuilt := must[[]reconcile.Release](t)(s.Rebuild(t.Context(), observed, "me"))
-			want := []reconcile.Release{{
+			rebuilds(t, c.containers, reconcile.Release{
 				Stack: "shop", Seq: c.seq, Kind: reconcile.KindAdopt, Version: c.version, Outcome: reconcile.Succeeded,
 				Reason: RebuiltReason, Trigger: reconcile.TriggerStartup, Started: noon, Finished: noon, Services: c.services,
-			}}
-			if !reflect.DeepEqual(rebuilt, want) {
-				t.Errorf("rebuilt\n%+v\nwant\n%+v", rebuilt, want)
-			}
-			if stored := must[[]reconcile.Release](t)(s.Releases(t.Context(), "shop", 0)); !reflect.DeepEqual(stored, want) {
-				t.Errorf("stored\n%+v\nwant\n%+v", stored, want)
-			}
-			if again := must[[]reconcile.Release](t)(s.Rebuild(t.Context(), observed, "me")); len(again) != 0 {
-				t.Errorf("rebuilt twice: %+v", again)
-			}
-			if r := begin(t, s, "shop"); r.Seq != c.seq+1 {
-				t.Errorf("the next release is #%d", r.Seq)
-			}
+			})
 		})
+	}
+}
+
+// rebuilds checks that an empty store makes exactly want of the containers, once.
+func rebuilds(t *testing.T, containers []reconcile.Container, want reconcile.Release) {
+	t.Helper()
+	s := openStore(t, t.TempDir())
+	observed := reconcile.Observed{At: noon, Containers: containers}
+	rebuilt := must[[]reconcile.Release](t)(s.Rebuild(t.Context(), observed, "me"))
+	if !reflect.DeepEqual(rebuilt, []reconcile.Release{want}) {
+		t.Errorf("rebuilt\n%+v\nwant\n%+v", rebuilt, want)
+	}
+	if stored := must[[]reconcile.Release](t)(s.Releases(t.Context(), "shop", 0)); !reflect.DeepEqual(stored, rebuilt) {
+		t.Errorf("stored\n%+v\nwant\n%+v", stored, rebuilt)
+	}
+	if again := must[[]reconcile.Release](t)(s.Rebuild(t.Context(), observed, "me")); len(again) != 0 {
+		t.Errorf("rebuilt twice: %+v", again)
+	}
+	if r := begin(t, s, "shop"); r.Seq != want.Seq+1 {
+		t.Errorf("the next release is #%d", r.Seq)
 	}
 }
 
