@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -95,20 +96,10 @@ func (h *host) push(version, yaml string) {
 
 func (h *host) declare() {
 	d := reconcile.Declaration{Revision: h.revision}
-	for _, name := range slices.Sorted(mapsKeys(h.declared)) {
+	for _, name := range slices.Sorted(maps.Keys(h.declared)) {
 		d.Projects = append(d.Projects, h.declared[name])
 	}
 	h.loop.Declare(d)
-}
-
-func mapsKeys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // pass lets time go by.
@@ -235,10 +226,10 @@ func (r *record) Begin(_ context.Context, x reconcile.Release) (reconcile.Releas
 		return x, fmt.Errorf("insert release: %w", reconcile.ErrDiskFull)
 	}
 	x.Seq = 1
-	if len(r.releases) > 0 {
-		x.Seq = r.releases[0].Seq + 1
-		if r.releases[0].Running() {
-			return x, fmt.Errorf("release #%d has not ended", r.releases[0].Seq)
+	if i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Stack == x.Stack }); i >= 0 {
+		x.Seq = r.releases[i].Seq + 1
+		if r.releases[i].Running() {
+			return x, fmt.Errorf("release #%d has not ended", r.releases[i].Seq)
 		}
 	}
 	r.releases = append([]reconcile.Release{x}, r.releases...)
@@ -251,7 +242,7 @@ func (r *record) Finish(_ context.Context, x reconcile.Release) error {
 	if r.dead {
 		return nil
 	}
-	i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Seq == x.Seq })
+	i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Stack == x.Stack && y.Seq == x.Seq })
 	if i < 0 || !r.releases[i].Running() {
 		return fmt.Errorf("release #%d is not running", x.Seq)
 	}
@@ -262,10 +253,11 @@ func (r *record) Finish(_ context.Context, x reconcile.Release) error {
 func (r *record) Stacks(context.Context) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.releases) == 0 {
-		return nil, nil
+	stacks := map[string]bool{}
+	for _, x := range r.releases {
+		stacks[x.Stack] = true
 	}
-	return []string{r.releases[0].Stack}, nil
+	return slices.Sorted(maps.Keys(stacks)), nil
 }
 
 // fill takes the room on the disk, or gives it back.

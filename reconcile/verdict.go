@@ -131,7 +131,7 @@ func (v Verdict) attempt(s Situation) Verdict {
 	v.Sync = SyncOutOfSync
 	if good := lastGood(s.History, s.Declared.Hash); good != nil {
 		v.Act, v.Kind, v.Restore = ActReturn, KindRollback, good
-		v.Reason = fmt.Sprintf("the declared content is that of release #%d %s", good.Seq, good.Version)
+		v.Reason = fmt.Sprintf("the declared content is that of release #%d %s", origin(s.History, good).Seq, good.Version)
 		return v
 	}
 	v.Act, v.Kind = ActDeploy, KindDeploy
