@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"davit/reconcile"
 	"davit/web"
@@ -13,6 +15,10 @@ import (
 // backlog is how many events may wait to be recorded before step events, which
 // only a watcher misses, are left out.
 const backlog = 10_000
+
+// recordAgain is the pause between two attempts to record what a full disk kept
+// back.
+const recordAgain = 5 * time.Second
 
 // recorder writes an event down and puts in line what is to be sent about it.
 type recorder interface {
@@ -70,17 +76,22 @@ func (s *stream) close() {
 
 // run records events until close.
 func (s *stream) run(ctx context.Context) {
+	again := time.NewTicker(recordAgain)
+	defer again.Stop()
 	troubled := false
-	for range s.more {
+	for {
+		select {
+		case <-s.more:
+		case <-again.C: // for what a full disk kept back
+		}
 		events, closed := s.take()
-		for _, e := range events {
-			err := s.recorder.Record(ctx, e)
+		if len(events) > 0 {
+			left, err := s.record(ctx, events)
 			if err != nil && !troubled {
 				s.logger.Error("events are not recorded", "error", err)
 			}
 			troubled = err != nil
-		}
-		if len(events) > 0 {
+			s.keep(left)
 			s.bell.Ring()
 		}
 		if closed {
@@ -89,11 +100,36 @@ func (s *stream) run(ctx context.Context) {
 	}
 }
 
+// record writes events down and returns those that wait for room on the disk: who
+// shall be told of a failed release is told late rather than never.
+func (s *stream) record(ctx context.Context, events []reconcile.Event) (left []reconcile.Event, problem error) {
+	for i, e := range events {
+		err := s.recorder.Record(ctx, e)
+		if errors.Is(err, reconcile.ErrDiskFull) {
+			return events[i:], err
+		}
+		if err != nil {
+			problem = err
+		}
+	}
+	return nil, problem
+}
+
 func (s *stream) take() (events []reconcile.Event, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	events, s.waiting = s.waiting, nil
 	return events, s.closed
+}
+
+// keep puts events back in front of those that came since.
+func (s *stream) keep(events []reconcile.Event) {
+	if len(events) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(events, s.waiting...)
 }
 
 func (s *stream) log(e reconcile.Event) {

@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"davit/reconcile"
 	"davit/web"
@@ -80,6 +84,35 @@ func TestRecordThatFailsIsReportedOnce(t *testing.T) {
 	if n := strings.Count(log.String(), "disk full"); n != 1 {
 		t.Errorf("reported %d times:\n%s", n, log.String())
 	}
+}
+
+func TestEventsWaitForRoomOnTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{err: fmt.Errorf("record event: %w", reconcile.ErrDiskFull)}
+		s := newStream(slog.New(slog.DiscardHandler), d, web.NewBell())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.run(t.Context())
+		}()
+		s.emit(reconcile.Event{Seq: 1})
+		synctest.Wait()
+		s.emit(reconcile.Event{Seq: 2})
+		synctest.Wait()
+		d.mu.Lock()
+		d.err, d.kept = nil, nil
+		d.mu.Unlock()
+		time.Sleep(2 * recordAgain)
+		synctest.Wait()
+		d.mu.Lock()
+		kept := slices.Clone(d.kept)
+		d.mu.Unlock()
+		if len(kept) != 2 || kept[0].Seq != 1 || kept[1].Seq != 2 {
+			t.Errorf("recorded %v once there is room, want both events in order", kept)
+		}
+		s.close()
+		<-ended
+	})
 }
 
 func TestSecretsAreTakenOutOfTexts(t *testing.T) {
