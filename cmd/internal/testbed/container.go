@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -146,14 +147,18 @@ type Task struct {
 	Args                 []string
 	// Label marks it for the sweep.
 	Label string
+	// Labels are what it carries besides, such as those of another tool.
+	Labels map[string]string
 }
 
 // Run creates and starts a task and returns its ID. Its image must be there.
 func (e *Engine) Run(ctx context.Context, t Task) (string, error) {
 	var created struct{ ID string }
+	labels := map[string]string{bedLabel: t.Label}
+	maps.Copy(labels, t.Labels)
 	err := e.send(ctx, "/containers/create", url.Values{"name": {t.Name}}, map[string]any{
 		"Image": t.Image, "Cmd": t.Args,
-		"Labels":      map[string]string{bedLabel: t.Label},
+		"Labels":      labels,
 		"Healthcheck": map[string]any{"Test": []string{"NONE"}},
 		"HostConfig":  map[string]any{"NetworkMode": t.Network},
 	}, &created)
@@ -176,6 +181,11 @@ func (e *Engine) Stop(ctx context.Context, id string) error {
 // RemoveContainer removes a container, running or not, with its anonymous volumes.
 func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	return e.remove(ctx, "/containers/"+id, url.Values{"force": {"true"}, "v": {"true"}})
+}
+
+// Drop removes a container as `docker rm -f` does: its anonymous volumes stay.
+func (e *Engine) Drop(ctx context.Context, id string) error {
+	return e.remove(ctx, "/containers/"+id, url.Values{"force": {"true"}})
 }
 
 // Logs is what a container printed, both streams as they came.
