@@ -30,7 +30,7 @@ type attempt struct {
 // is under way.
 func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, what string) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: true}
+	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: v.Act != ActReturn}
 	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger}
 	l.workers.Go(func() {
 		defer cancel(nil)

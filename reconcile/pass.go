@@ -139,7 +139,8 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 		return s.backoff.until
 	}
 	if s.view.sync != SyncWaiting && s.view.sync != SyncStalled {
-		s.show(v.Sync, v.Reason, now)
+		// Not held, and not pinned, before it is where a held or pinned stack is.
+		s.show(SyncOutOfSync, v.Reason, now)
 	}
 	l.start(ctx, s, in, v, v.Kind.String())
 	return time.Time{}
