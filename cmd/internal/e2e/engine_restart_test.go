@@ -71,8 +71,12 @@ func TestAnEngineLostInMidRolloutChangesNothingInTheEnd(t *testing.T) {
 	i.agent.Start()
 	settled(t, first)
 
+	rounds := 2
+	if *soak {
+		rounds = 20
+	}
 	for _, o := range i.outages() {
-		for range 2 {
+		for range rounds {
 			moment := time.Duration(rand.Int64N(int64(3 * time.Second))).Round(time.Millisecond)
 			t.Run(fmt.Sprintf("an engine that is %s %s into a rollout", o.name, moment), func(t *testing.T) {
 				commit := next()
@@ -95,5 +99,10 @@ func TestAnEngineLostInMidRolloutChangesNothingInTheEnd(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, r := range i.agent.History(i.stack.Name) {
+		if r.Outcome == "failed" {
+			t.Errorf("release %s was blamed for what the engine did", r)
+		}
 	}
 }
