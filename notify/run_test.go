@@ -253,19 +253,24 @@ func TestDeliveriesOfAnEarlierProcessAreFoundWhenTheirTimeComes(t *testing.T) {
 		n := newNotifier(t, Options{Outbox: outbox, Endpoints: []Endpoint{{URL: there}},
 			Transport: handled{http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) })}})
 		d := n.Deliveries(failure("shop"))[0]
-		d.Due = time.Now().Add(7 * time.Minute)
-		if err := outbox.Enqueue(t.Context(), d); err != nil {
+		soon := n.Deliveries(failure("blog"))[0]
+		d.Due, soon.Due = time.Now().Add(7*time.Minute), time.Now().Add(3*time.Second)
+		if err := errors.Join(outbox.Enqueue(t.Context(), d), outbox.Enqueue(t.Context(), soon)); err != nil {
 			t.Fatal(err)
 		}
 		stop := running(t, n)
 		defer stop()
-		time.Sleep(7*time.Minute - time.Second)
-		if calls.Load() != 0 {
-			t.Error("it was sent too early")
+		time.Sleep(4 * time.Second)
+		if calls.Load() != 1 {
+			t.Errorf("%d were sent, want the one that is due soon", calls.Load())
+		}
+		time.Sleep(7*time.Minute - 5*time.Second)
+		if calls.Load() != 1 {
+			t.Error("the other was sent too early")
 		}
 		time.Sleep(lookEvery + time.Second)
-		if calls.Load() != 1 {
-			t.Error("it was not found")
+		if calls.Load() != 2 {
+			t.Error("the other was not found")
 		}
 	})
 }

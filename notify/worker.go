@@ -20,6 +20,7 @@ type worker struct {
 // run works until ctx ends, and then once more. What is under way is cut off only
 // when hard ends.
 func (w *worker) run(ctx, hard context.Context) {
+	w.inherit(hard)
 	for {
 		wait := w.work(hard)
 		timer := time.NewTimer(wait)
@@ -31,6 +32,21 @@ func (w *worker) run(ctx, hard context.Context) {
 			timer.Stop()
 			w.work(hard)
 			return
+		}
+	}
+}
+
+// inherit learns when the next deliveries of an earlier process are due: the
+// regular look may come a minute later.
+func (w *worker) inherit(ctx context.Context) {
+	now := time.Now()
+	left, err := w.notifier.outbox.Due(ctx, w.receiver.name, now.Add(lookEvery), batch)
+	if err != nil {
+		return // work meets the same trouble and reports it
+	}
+	for _, d := range left {
+		if d.Due.After(now) {
+			w.later = append(w.later, d.Due)
 		}
 	}
 }
