@@ -40,7 +40,7 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 		return nil, err
 	}
 	p.Notes = append(slices.Clone(l.survey.notes), l.notes...)
-	return p, l.problems.err()
+	return p, nil
 }
 
 // fill adds everything that is made of the trees.
@@ -75,7 +75,7 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 	p.setOneShots()
 	p.parts = parts(l.options.Key, sums)
 	p.Hash = projectHash(p.parts)
-	return l.problems.err()
+	return nil
 }
 
 // keyErrors reports mistakes that only show once all files are merged.

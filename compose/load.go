@@ -84,7 +84,14 @@ func (l *loading) load(ctx context.Context) (*Project, error) {
 	if !l.problems.empty() {
 		return nil, l.problems.err()
 	}
-	return l.project(real, hashed)
+	p, err := l.project(real, hashed)
+	if err != nil && l.problems.empty() {
+		l.problem("", err)
+	}
+	if !l.problems.empty() {
+		return nil, l.problems.err()
+	}
+	return p, nil
 }
 
 // look surveys the stack's files and returns its variables.

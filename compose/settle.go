@@ -36,8 +36,8 @@ func (l *loading) steady(real, hashed *rendering) {
 		refuse("services."+name+".volumes", real.service(name)["volumes"], hashed.service(name)["volumes"])
 		refuse("services."+name+".networks", keys(real.service(name)["networks"]), keys(hashed.service(name)["networks"]))
 	}
-	if len(real.model.Services) != len(hashed.model.Services) {
-		l.problem("services", errors.New("which services are enabled must not depend on the revision"))
+	if !slices.Equal(real.model.ServiceNames(), hashed.model.ServiceNames()) {
+		l.problem("services", errors.New("which of them are enabled must not depend on the revision"))
 	}
 }
 
