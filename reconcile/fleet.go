@@ -29,10 +29,13 @@ type fleet struct {
 func muster(u *unit, owned []Container, d Desired) fleet {
 	f := fleet{taken: map[int]bool{}}
 	for _, c := range owned {
-		if c.Service != u.Name || c.State == Removing {
+		if c.Service != u.Name {
 			continue
 		}
-		f.taken[c.Number] = true
+		f.taken[c.Number] = true // one that is being removed has its name still
+		if c.State == Removing {
+			continue
+		}
 		_, failed := d.Failed[c.ID]
 		alive := c.Running() || c.State == Restarting
 		switch matches := !failed && u.matches(c); {
@@ -106,7 +109,18 @@ func (p *planner) settled(u *unit, c Container) bool {
 	if u.OneShot || !p.joined(u, c) || c.Restart != declaredRestart(u.Config) {
 		return false
 	}
-	return p.desired.Settled || p.ready(u, c)
+	return p.desired.Settled || p.untouched(u, c) || p.ready(u, c)
+}
+
+// untouched reports whether c belongs to the release before and is none of this
+// one's business. Its health is not: what is deployed may well be the fix for it.
+func (p *planner) untouched(u *unit, c Container) bool {
+	before := p.desired.Previous
+	if before == nil || before.Spec == p.project.Hash {
+		return false
+	}
+	rec, ok := before.Service(u.Name)
+	return ok && rec.Spec == u.Hash && rec.Image.Same(u.image) && slices.Contains(rec.Containers, c.ID)
 }
 
 // ready is the gate's condition, judged from one snapshot.

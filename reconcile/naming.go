@@ -1,7 +1,10 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -58,45 +61,83 @@ func (p *planner) rename(u *unit) {
 		Reason: "to " + final + ", as declared"}, after...))
 }
 
-// carry are the volumes that s takes over from the container before it: those
+// carry are the volumes that s takes over from the containers before it: those
 // without a name in the file, which would otherwise be left behind with their
-// data.
+// data. None is handed out twice, or two replicas would write one volume.
 func (p *planner) carry(u *unit, s slot) map[string]string {
-	from := p.predecessor(u, s)
-	if from == nil {
-		return nil
+	for _, from := range p.ancestors(u, s) {
+		out := map[string]string{}
+		for _, path := range u.unnamed() {
+			if name := from.Volumes[strings.TrimSuffix(path, "/")]; name != "" && !u.claimed(name) {
+				out[path] = name
+			}
+		}
+		if len(out) > 0 {
+			u.carried = append(u.carried, slices.Collect(maps.Values(out))...)
+			return out
+		}
 	}
-	out := map[string]string{}
+	return nil
+}
+
+// unnamed are the paths at which the service has volumes without a name: those
+// that the file leaves anonymous, and those of the image's VOLUME instructions.
+func (u *unit) unnamed() []string {
+	var paths []string
 	for _, v := range u.Config.Volumes {
-		if name := from.Volumes[strings.TrimSuffix(v.Target, "/")]; v.Type == "volume" && v.Source == "" && name != "" {
-			out[v.Target] = name
+		if v.Type == "volume" && v.Source == "" {
+			paths = append(paths, v.Target)
 		}
 	}
 	for _, path := range u.image.Volumes {
-		if name := from.Volumes[path]; name != "" && !mountsAt(u.Service, path) {
-			out[path] = name
+		if !mountsAt(u.Service, path) {
+			paths = append(paths, path)
 		}
 	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
+	return paths
 }
 
-// predecessor is the container whose data s goes on with: the one that it
-// replaces, else the replica of the service that stopped last.
-func (p *planner) predecessor(u *unit, s slot) *Container {
-	if s.takes != nil {
-		return s.takes
-	}
-	if len(u.fleet.current) > 0 {
-		return nil // an additional replica has data of its own
-	}
-	var last *Container
-	for i := range u.fleet.spare {
-		if c := &u.fleet.spare[i]; last == nil || c.Finished.After(last.Finished) {
-			last = c
+// claimed reports whether a replica that runs, or will, has the volume.
+func (u *unit) claimed(volume string) bool {
+	for _, c := range slices.Concat(u.fleet.current, u.fleet.idle) {
+		if mounts(c, volume) {
+			return true
 		}
 	}
-	return last
+	return slices.Contains(u.carried, volume)
+}
+
+func mounts(c Container, volume string) bool {
+	return slices.Contains(slices.Collect(maps.Values(c.Volumes)), volume)
+}
+
+// ancestors are the containers whose data s may go on with, the best first: the
+// one that it replaces, the others that are replaced, what stopped last having
+// served, and then whatever else has data of the service.
+func (p *planner) ancestors(u *unit, s slot) []Container {
+	var out []Container
+	if s.takes != nil {
+		out = append(out, *s.takes)
+	}
+	out = append(out, p.predecessors(u)...)
+	rest := slices.Concat(u.fleet.spare, u.fleet.old)
+	slices.SortStableFunc(rest, func(a, b Container) int {
+		return cmp.Or(cmp.Compare(p.proof(b), p.proof(a)), b.Finished.Compare(a.Finished))
+	})
+	return append(out, rest...)
+}
+
+// proof is 1 for a container that may have served, 0 for one that failed or was
+// cut off before.
+func (p *planner) proof(c Container) int {
+	if p.failed(c) || p.neverServed(c) || c.Started.IsZero() {
+		return 0
+	}
+	return 1
+}
+
+// failed reports whether c failed, whether or not it is kept for inspection.
+func (p *planner) failed(c Container) bool {
+	_, failed := p.desired.Failed[c.ID]
+	return failed
 }

@@ -224,7 +224,7 @@ func (l *Loop) removable(s *stack) error {
 
 // removal is the plan that removes everything of a stack but its data.
 func removal(stack, instance string, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, owned: o.ownedBy(stack, instance)}
+	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance)}
 	var removed []int
 	for _, c := range p.owned {
 		var after []int

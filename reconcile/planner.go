@@ -21,6 +21,8 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		project:  d.Project,
 		now:      now,
 		units:    map[string]*unit{},
+		stopped:  map[string]int{},
+		removed:  map[string]bool{},
 		owned:    o.ownedBy(d.Project.Name, d.Instance),
 		networks: networksOf(o, d.Project.Name),
 		plan: Plan{
@@ -38,6 +40,9 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	p.retireUndeclared()
 	p.tidy()
 	p.pruneNetworks()
+	if p.refusal != nil {
+		return Plan{}, p.refusal
+	}
 	return p.plan, nil
 }
 
@@ -56,6 +61,12 @@ type planner struct {
 	// volumes, so that nothing has changed when one of them fails.
 	base []int
 	plan Plan
+	// stopped is the step that stops a container, by its ID.
+	stopped map[string]int
+	// removed are the IDs of the containers that the plan removes.
+	removed map[string]bool
+	// refusal is why there can be no plan.
+	refusal error
 	// implied are, for each step, all the steps that come before it.
 	implied map[int]map[int]bool
 }
@@ -73,6 +84,8 @@ type unit struct {
 	started []int
 	// last are the final steps of the service.
 	last []int
+	// carried are the volumes that containers to be created take over.
+	carried []string
 }
 
 // survey looks at every service before the first step is written.

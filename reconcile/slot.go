@@ -68,7 +68,7 @@ func (p *planner) introduce(u *unit, s *slot, beside bool) {
 func (p *planner) predecessors(u *unit) []Container {
 	var out []Container
 	for _, c := range u.fleet.old {
-		if _, failed := p.desired.Failed[c.ID]; !failed && !p.neverServed(c) {
+		if !p.failed(c) && !p.neverServed(c) {
 			out = append(out, c)
 		}
 	}
@@ -155,7 +155,7 @@ func (p *planner) batch(u *unit, b batch, more bool) []int {
 	}
 	var ends []int
 	for i, s := range b.slots {
-		after := slices.Concat(b.barrier, b.previous, gone)
+		after := slices.Concat(b.barrier, b.previous, gone, p.evict(u, s, made[i], stops))
 		if made[i] > 0 {
 			after = append(after, made[i])
 		}
@@ -210,9 +210,8 @@ func (p *planner) serve(u *unit, s slot, after []int) int {
 // back to life, beside its successor and on the same volumes.
 func (p *planner) retire(u *unit, c Container, after ...int) int {
 	reason := "replaced; standby for " + brief(u.Settings.StandbyFor)
-	_, failed := p.desired.Failed[c.ID]
 	switch {
-	case failed:
+	case p.failed(c):
 		reason = "failed; kept for inspection"
 	case p.neverServed(c):
 		reason = fmt.Sprintf("left over from release #%d", c.Release)
@@ -222,12 +221,17 @@ func (p *planner) retire(u *unit, c Container, after ...int) int {
 	return p.stop(c, reason, after...)
 }
 
+// stop plans a lasting stop once, however often it is asked for.
 func (p *planner) stop(c Container, reason string, after ...int) int {
+	if id, planned := p.stopped[c.ID]; planned {
+		return id
+	}
 	if c.Restart != "no" {
 		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no",
 			Reason: "restart no, before a stop that is meant to last"}, after...)}
 	}
-	return p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	return p.stopped[c.ID]
 }
 
 // surplus takes replicas above the declared number away, the highest numbers
@@ -240,6 +244,10 @@ func (p *planner) surplus(u *unit) {
 		c := u.fleet.current[i]
 		why := fmt.Sprintf("scaled %d -> %d", len(u.fleet.current), u.Replicas)
 		last := p.stop(c, why, u.ready...)
+		if u.last = append(u.last, last); p.soleHolder(c) {
+			continue
+		}
+		p.removed[c.ID] = true
 		u.last = append(u.last, p.add(Step{Kind: StepRemove, Service: u.Name, Replica: replicaOf(c), Reason: why}, last))
 	}
 }

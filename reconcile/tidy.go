@@ -59,14 +59,16 @@ func (p *planner) tidy() {
 func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 	standby := p.standby(spare)
 	for _, c := range spare {
-		kept, failed := p.desired.Failed[c.ID]
+		kept := p.desired.Failed[c.ID]
 		until := c.Finished.Add(keep)
 		reason := "standby of " + brief(keep) + " is over"
 		switch {
 		case kept:
 			continue
-		case failed:
+		case p.failed(c):
 			reason = "failed, and a later release succeeded"
+		case p.soleHolder(c):
+			continue
 		case c.State == Created:
 			reason = "left over, never started"
 		case p.neverServed(c):
@@ -79,6 +81,7 @@ func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 			p.again(until)
 			continue
 		}
+		p.removed[c.ID] = true
 		p.add(Step{Kind: StepRemove, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
 	}
 }
@@ -89,7 +92,7 @@ func (p *planner) standby(spare []Container) *Container {
 	var last *Container
 	for i := range spare {
 		c := &spare[i]
-		if _, failed := p.desired.Failed[c.ID]; failed || c.State != Exited || p.neverServed(*c) {
+		if p.failed(*c) || c.State != Exited || p.neverServed(*c) {
 			continue
 		}
 		if last == nil || c.Finished.After(last.Finished) {

@@ -1,0 +1,106 @@
+package reconcile
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// evict plans the stop of whatever else still writes a volume that s is about to
+// write, and returns the last steps of it: a service that is no longer declared,
+// or under another name, or no longer with this volume. Services that both declare
+// the volume share it because the file says so. made is the step that creates s.
+func (p *planner) evict(u *unit, s slot, made int, after []int) []int {
+	if !s.start || u.Settings.ConcurrentWriters {
+		return nil
+	}
+	var gone []int
+	for _, volume := range p.written(u, s, made) {
+		for _, c := range p.owned {
+			if !c.Running() && c.State != Restarting || !mounts(c, volume) {
+				continue
+			}
+			switch holder := p.units[c.Service]; {
+			case holder != nil && p.declares(holder, volume):
+			case holder == u && !slices.ContainsFunc(u.fleet.old, func(o Container) bool { return o.ID == c.ID }):
+			case holder == u:
+				gone = append(gone, p.retire(u, c, after...))
+			case holder == nil && !p.project.Settings.Prune:
+				p.refuse(u, c, volume)
+			default:
+				gone = append(gone, p.stop(c, fmt.Sprintf("%s takes over its volume %s", u.Name, strings.TrimPrefix(volume, p.project.Name+"_")), after...))
+			}
+		}
+	}
+	return gone
+}
+
+// refuse ends the planning: two services would write one volume, and the file
+// says that neither is to stop.
+func (p *planner) refuse(u *unit, c Container, volume string) {
+	p.refusal = &Stalled{Reason: fmt.Sprintf("service %s", u.Name), Err: WithHint(
+		fmt.Errorf("it would write volume %s beside %s, which is no longer declared and left running because prune is false", volume, c.Name),
+		"stop %s by hand, or set x-davit.concurrent_writers: true on %s if both may write it at once", c.Name, u.Name)}
+}
+
+// written are the names of the volumes that s writes once it runs.
+func (p *planner) written(u *unit, s slot, made int) []string {
+	var out []string
+	for _, v := range u.Config.Volumes {
+		if v.Type == "volume" && v.Source != "" && !v.ReadOnly {
+			out = append(out, p.project.Model.Volumes[v.Source].Name)
+		}
+	}
+	if s.from != nil {
+		for _, path := range u.unnamed() {
+			out = append(out, s.from.Volumes[strings.TrimSuffix(path, "/")])
+		}
+	}
+	if made > 0 {
+		for _, path := range sortedKeys(p.plan.Steps[made-1].Create.Carry) {
+			out = append(out, p.plan.Steps[made-1].Create.Carry[path])
+		}
+	}
+	return slices.DeleteFunc(out, func(name string) bool { return name == "" })
+}
+
+// declares reports whether the service mounts the volume, for writing or not.
+func (p *planner) declares(u *unit, volume string) bool {
+	for _, v := range u.Config.Volumes {
+		if v.Type == "volume" && v.Source != "" && p.project.Model.Volumes[v.Source].Name == volume {
+			return true
+		}
+	}
+	return false
+}
+
+// anonymous is what the engine calls a volume that nobody named.
+var anonymous = regexp.MustCompile("^[0-9a-f]{64}$")
+
+// soleHolder reports whether c is the only container that still knows of a volume
+// without a name which a service has written. Without it nobody would find the
+// data again.
+func (p *planner) soleHolder(c Container) bool {
+	if p.proof(c) == 0 {
+		return false
+	}
+	for _, volume := range c.Volumes {
+		if anonymous.MatchString(volume) && !p.heldBeside(c, volume) {
+			return true
+		}
+	}
+	return false
+}
+
+// heldBeside reports whether a container that stays has the volume, too.
+func (p *planner) heldBeside(c Container, volume string) bool {
+	for _, u := range p.units {
+		if slices.Contains(u.carried, volume) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.owned, func(o Container) bool {
+		return o.ID != c.ID && o.State != Removing && !p.removed[o.ID] && mounts(o, volume)
+	})
+}
