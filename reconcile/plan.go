@@ -15,6 +15,9 @@ type Plan struct {
 	From, To, Revision string
 	Project            *compose.Project
 	Steps              []Step
+	// Blocked is why there is no plan at the moment, though something is declared
+	// that does not run: an image is missing, say.
+	Blocked string
 	// Notes say what the plan leaves alone and why.
 	Notes []string
 	// ProgressTimeout is how long the execution may go without a step ending.
@@ -174,7 +177,10 @@ func (p Plan) String() string {
 		line := fmt.Sprintf("  %-2d %-*s %-7s %-*s  %s", s.ID, before, s.prerequisites(), s.Kind, target, s.Target(), s.Reason)
 		b.WriteString("\n" + strings.TrimRight(line, " "))
 	}
-	if p.Empty() {
+	switch {
+	case p.Blocked != "":
+		b.WriteString("\n  not possible now: " + p.Blocked)
+	case p.Empty():
 		b.WriteString("\n  nothing to do")
 	}
 	for _, n := range p.Notes {

@@ -168,7 +168,7 @@ func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
 		p, err := a.preview(ctx, observed)
 		if err != nil && stack == "" && postponed(err) {
 			// One stack that waits does not hide the others' plans.
-			p, err = Plan{Stack: a.stack.name, Notes: []string{withHint(err)}}, nil
+			p, err = Plan{Stack: a.stack.name, Blocked: withHint(err)}, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("plan stack %s: %w", a.stack.name, err)

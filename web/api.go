@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,7 @@ type Plan struct {
 	To       string   `json:"to"`
 	Revision string   `json:"revision"`
 	Steps    []Step   `json:"steps"`
+	Blocked  string   `json:"blocked"`
 	Notes    []string `json:"notes"`
 	Text     string   `json:"text"`
 }
@@ -124,7 +126,7 @@ func NewPlans(plans []reconcile.Plan) Plans {
 				Service: s.Service, Target: s.Target(), Reason: s.Reason}
 		}
 		out.Plans[i] = Plan{Stack: p.Stack, From: p.From, To: p.To, Revision: p.Revision,
-			Steps: steps, Notes: list(p.Notes), Text: p.String()}
+			Steps: steps, Blocked: p.Blocked, Notes: list(p.Notes), Text: p.String()}
 	}
 	return out
 }
@@ -137,6 +139,12 @@ func (p Plans) Empty() bool {
 		}
 	}
 	return true
+}
+
+// Blocked reports whether a stack has something declared that cannot be planned
+// at the moment.
+func (p Plans) Blocked() bool {
+	return slices.ContainsFunc(p.Plans, func(plan Plan) bool { return plan.Blocked != "" })
 }
 
 // SourceStatus answers GET /v1/source and POST /v1/poll.

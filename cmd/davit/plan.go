@@ -55,10 +55,15 @@ func (p *planCommand) run(ctx context.Context, stack string) error {
 	} else {
 		p.print(plans)
 	}
-	if err == nil && !plans.Empty() {
+	switch {
+	case err != nil:
+		return err
+	case plans.Blocked():
+		return &exit{Code: exitError}
+	case !plans.Empty():
 		return &exit{Code: exitChanges}
 	}
-	return err
+	return nil
 }
 
 func (p *planCommand) plans(ctx context.Context, config Config, stack string) (web.Plans, error) {
