@@ -153,14 +153,16 @@ func (e *expansion) value(name string, lookup template.Mapping) (string, error) 
 	return v, nil
 }
 
-// closingBrace is where the ${ that text begins with ends, or -1. A brace that
-// is not balanced ends at the last one of its line, as in Compose.
+// closingBrace is where the ${ that text begins with ends, or -1. As in Compose,
+// the character after an opening brace is never the closing one, and a brace
+// that is not balanced ends at the last one of its line.
 func closingBrace(text string) int {
 	open := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '{':
 			open++
+			i++
 		case '}':
 			if open--; open == 0 {
 				return i

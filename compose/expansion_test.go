@@ -64,7 +64,7 @@ func TestVariablesThatMultiplyAreStopped(t *testing.T) {
 // Whatever Compose replaces without an error is replaced in the same way here.
 func FuzzVariablesAreReplacedAsComposeDoes(f *testing.F) {
 	for _, seed := range []string{
-		"$SET", "${SET}", "${NOPE:-d}", "${NOPE-${SET}}x${EMPTY:+y}", "$$", "$1", "${SET:?a}b}", "a}${SET:-{b}}", "${NOPE:-{}}", "$SET${", "${SET:-a{b}",
+		"$SET", "${SET}", "${NOPE:-d}", "${NOPE-${SET}}x${EMPTY:+y}", "$$", "$1", "${SET:?a}b}", "a}${SET:-{b}}", "${NOPE:-{}}", "$SET${", "${SET:-a{b}", "${S+00{}}}",
 	} {
 		f.Add(seed)
 	}
