@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	// certificates of their own.
 	_ "time/tzdata"
 
+	"github.com/sirupsen/logrus"
 	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
@@ -26,6 +28,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "davit: second signal, not waiting")
 		os.Exit(exitError)
 	}()
+	// compose-go warns through a logger of the whole process; what it has to say is
+	// among a project's notes.
+	logrus.SetOutput(io.Discard)
 	os.Exit(run(ctx, terminal(), os.Args[1:]...))
 }
 
