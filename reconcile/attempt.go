@@ -45,6 +45,7 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		defer l.mu.Unlock()
 		s.work = nil
 		if err != nil && context.Cause(ctx) == nil {
+			s.barred = a.barred()
 			l.trouble(s, err, l.Now())
 		}
 		l.poke()
@@ -81,10 +82,25 @@ func (a *attempt) run(ctx context.Context) error {
 	case a.verdict.Act == ActKeep && plan.Empty():
 		return nil
 	case a.verdict.Act == ActKeep && housekeeping(plan):
-		result := a.execute(ctx, plan, *a.verdict.Current)
-		return result.Err
+		return a.clearUp(ctx, plan)
 	}
 	return a.carryOut(ctx, plan)
+}
+
+// clearUp carries out a plan that only clears away. What cannot be cleared away,
+// such as a network that somebody else is in, is tried again now and then and is
+// no trouble of the stack's.
+func (a *attempt) clearUp(ctx context.Context, plan Plan) error {
+	err := a.execute(ctx, plan, *a.verdict.Current).Err
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	if err == nil || ctx.Err() != nil {
+		a.stack.clearing = backoff{}
+		return nil
+	}
+	a.stack.logger.Warn("not all cleared away", "error", err)
+	a.stack.clearing.next(a.loop.Now(), lastRetry)
+	return nil
 }
 
 func (a *attempt) resolver(pins map[string]Image) resolver {
@@ -320,7 +336,10 @@ func (a *attempt) remember(r Release) {
 		return
 	}
 	s.history = append([]Release{r}, s.history...)
-	s.retry, s.trigger = "", TriggerPoll
+	if r.Spec == s.retry && (r.Kind == KindDeploy || r.Kind == KindRollback) {
+		s.retry = ""
+	}
+	s.trigger, s.barred = TriggerPoll, false
 	s.work.quiet = false
 	s.show(SyncProgressing, fmt.Sprintf("release #%d %s: %s", r.Seq, r.Kind, r.Reason), a.loop.Now())
 	if r.Kind == KindDriftFix {
@@ -332,6 +351,11 @@ func (a *attempt) event(kind EventKind, severity Severity, message string) Event
 	r := a.release
 	return Event{At: a.loop.Now(), Stack: r.Stack, Kind: kind, Severity: severity, Message: message,
 		Seq: r.Seq, Version: r.Version, Commit: r.Commit}
+}
+
+// barred reports whether the attempt at what Git declares could not even begin.
+func (a *attempt) barred() bool {
+	return a.release.Seq == 0 && (a.verdict.Act == ActDeploy || a.verdict.Act == ActReturn && a.verdict.Kind == KindRollback)
 }
 
 // housekeeping reports whether a plan only clears away what serves nobody.

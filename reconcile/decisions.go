@@ -13,7 +13,7 @@ func (l *Loop) settleDecisions(ctx context.Context, s *stack, v Verdict, in Situ
 		if err := l.Decisions.SetPin(ctx, s.name, nil); err != nil {
 			return fmt.Errorf("end the pin of stack %s: %w", s.name, err)
 		}
-		l.event(s, EventReleased, SeverityInfo, fmt.Sprintf("the pin to release #%d ends: the stack's content changed in Git", s.controls.Pin.Seq))
+		l.event(s, EventReleased, SeverityInfo, fmt.Sprintf("the pin to release #%d ends: %s", s.controls.Pin.Seq, pinEnd(in)))
 		s.controls.Pin = nil
 	}
 	if v.EndHold {
@@ -39,6 +39,14 @@ func (l *Loop) settleDecisions(ctx context.Context, s *stack, v Verdict, in Situ
 		return l.name(ctx, s, v, in)
 	}
 	return nil
+}
+
+// pinEnd says why a pin ends by itself.
+func pinEnd(in Situation) string {
+	if disproven(in.History, *in.Controls.Pin) {
+		return "it could not be brought back"
+	}
+	return "the stack's content changed in Git"
 }
 
 // name records that a version which arrived later names what already runs.
@@ -80,9 +88,25 @@ func (l *Loop) record(ctx context.Context, s *stack, r Release, in Situation) er
 		return fmt.Errorf("record a release of stack %s: %w", s.name, err)
 	}
 	begun.Outcome, begun.Finished = Succeeded, begun.Started
-	if err := l.History.Finish(ctx, begun); err != nil {
-		return fmt.Errorf("record the end of release #%d of stack %s: %w", begun.Seq, s.name, err)
-	}
 	s.history = append([]Release{begun}, s.history...)
+	s.unfinished = &begun
+	return l.settleEnd(ctx, s)
+}
+
+// settleEnd records the end of a release that is not on record yet. The caller
+// holds l.mu.
+func (l *Loop) settleEnd(ctx context.Context, s *stack) error {
+	r := s.unfinished
+	if r == nil {
+		return nil
+	}
+	if err := l.History.Finish(ctx, *r); err != nil {
+		// The store may have written it and lost only the answer.
+		stored, unread := l.History.Releases(ctx, s.name, 1)
+		if unread != nil || len(stored) == 0 || stored[0].Seq != r.Seq || stored[0].Running() {
+			return fmt.Errorf("record the end of release #%d of stack %s: %w", r.Seq, s.name, err)
+		}
+	}
+	s.unfinished = nil
 	return nil
 }

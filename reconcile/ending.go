@@ -18,9 +18,7 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r := a.release
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
 	a.account(ctx, &r, result)
-	if err := a.finish(ctx, r); err != nil {
-		return err
-	}
+	a.finish(ctx, r)
 	kind, text := EventReleaseSucceeded, fmt.Sprintf("release #%d %s succeeded", r.Seq, r.Version)
 	switch r.Kind {
 	case KindRollback, KindAutoRollback, KindManualRollback:
@@ -71,7 +69,9 @@ func (a *attempt) account(ctx context.Context, r *Release, result Result) {
 func made(rec ServiceRecord, owned []Container, result Result) []Container {
 	var out []Container
 	for _, c := range owned {
-		image := c.ImageID == rec.Image.ID || rec.Image.ID == "" || created(result, c.ID)
+		// Where the image's ID was not known before the pull, only what this very
+		// execution made is sure to run it: its predecessor may have the same spec.
+		image := c.ImageID == rec.Image.ID || created(result, c.ID)
 		if c.Service == rec.Name && c.Spec == rec.Spec && image {
 			out = append(out, c)
 		}
@@ -111,9 +111,7 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	r.Outcome, r.Finished, r.Failure = Failed, a.loop.Now(), f.Reason
 	a.account(ctx, &r, result)
 	a.blame(ctx, &r, result)
-	if err := a.finish(ctx, r); err != nil {
-		return err
-	}
+	a.finish(ctx, r)
 	if err := a.decide(ctx, r, f); err != nil {
 		return err
 	}
@@ -206,6 +204,8 @@ func (a *attempt) stays(result Result) []string {
 		_, moved := result.Gates[s.Name]
 		switch {
 		case s.Name == result.Failure.Step.Service:
+		case slices.Contains(a.moved, s.Name):
+			out = append(out, s.Name)
 		case a.project.Settings.Rollback == compose.RollbackService,
 			moved && !s.OneShot && writableMount(s, a.images[s.Name]) != "":
 			out = append(out, s.Name)
@@ -225,9 +225,7 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 		r.Outcome = Cancelled
 	}
 	a.account(ctx, &r, result)
-	if err := a.finish(ctx, r); err != nil {
-		return err
-	}
+	a.finish(ctx, r)
 	a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
 	return result.Err
 }
@@ -243,9 +241,7 @@ func (a *attempt) refuse(ctx context.Context, cause error) error {
 	}
 	r := a.release
 	r.Outcome, r.Finished, r.Failure = Refused, a.loop.Now(), cause.Error()
-	if err := a.finish(ctx, r); err != nil {
-		return err
-	}
+	a.finish(ctx, r)
 	if err := a.decide(ctx, r, &Failure{Reason: cause.Error()}); err != nil {
 		return err
 	}
@@ -253,16 +249,22 @@ func (a *attempt) refuse(ctx context.Context, cause error) error {
 	return nil
 }
 
-// finish writes the ending to the store and to the mirror.
-func (a *attempt) finish(ctx context.Context, r Release) error {
+// finish writes the ending to the store and to the mirror. The release has ended
+// even if the store cannot be told now: the loop tells it before it does anything
+// else about the stack.
+func (a *attempt) finish(ctx context.Context, r Release) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := a.loop.History.Finish(ctx, r); err != nil {
-		return fmt.Errorf("record the end of release #%d of stack %s: %w", r.Seq, r.Stack, err)
-	}
+	err := a.loop.History.Finish(ctx, r)
 	a.release = r
 	a.remember(r)
-	return nil
+	if err == nil {
+		return
+	}
+	a.stack.logger.Error("end of a release not recorded yet", "release", r.Seq, "error", err)
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	a.stack.unfinished = &r
 }
 
 // releaseHash identifies exactly what ran: the content and the image IDs.

@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -17,19 +20,36 @@ const keepPrefix = "davit.local/keep/"
 const keepInterval = 10 * time.Minute
 
 func keepTag(stack, service string, seq int64) string {
-	return fmt.Sprintf("%s%s/%s:r%d", keepPrefix, strings.ToLower(stack), strings.ToLower(service), seq)
+	return fmt.Sprintf("%s%s/%s:r%d", keepPrefix, component(stack), component(service), seq)
+}
+
+// pathComponent is what an image reference allows between two slashes, within
+// reason.
+var pathComponent = regexp.MustCompile("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$")
+
+// component is name as a part of an image reference. Compose allows names there
+// that Docker does not, such as "Web" and "web_"; they stay apart by a checksum.
+func component(name string) string {
+	if pathComponent.MatchString(name) && len(name) <= 64 {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return "x-" + hex.EncodeToString(sum[:8])
 }
 
 // wanted are the keep tags that a stack's last good releases need, and the images
 // that they mean.
 func (l *Loop) wanted(history []Release) map[string]Image {
 	out := map[string]Image{}
-	for n, i := 0, 0; i < len(history) && n < l.KeepReleases; i++ {
-		r := history[i]
-		if !r.Good() {
+	// What was only brought back or corrected counts once.
+	contents := map[string]bool{}
+	for _, r := range history {
+		if !r.Good() || contents[r.Hash] {
 			continue
 		}
-		n++
+		if contents[r.Hash] = true; len(contents) > l.KeepReleases {
+			break
+		}
 		for _, s := range r.Services {
 			if s.Image.ID != "" {
 				out[keepTag(r.Stack, s.Name, r.Seq)] = s.Image
@@ -60,7 +80,7 @@ func (l *Loop) retag(ctx context.Context, stack string, wanted map[string]Image)
 		return err
 	}
 	for _, tag := range sortedKeys(tags) {
-		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+strings.ToLower(stack)+"/") {
+		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+component(stack)+"/") {
 			problems = append(problems, l.Keeper.Untag(ctx, tag))
 		}
 	}

@@ -173,7 +173,7 @@ func (l *Loop) Declare(d Declaration) {
 		if s.declared == p.Hash {
 			continue
 		}
-		s.declared, s.backoff = p.Hash, backoff{}
+		s.declared, s.backoff, s.barred, s.retry = p.Hash, backoff{}, false, ""
 		if s.work != nil && s.work.declared != p.Hash {
 			s.work.cancel(errSuperseded)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,8 @@ type host struct {
 
 	loop *reconcile.Loop
 	stop func()
+	// looks counts the loop's snapshots of the engine.
+	looks atomic.Int64
 
 	mu     sync.Mutex
 	events []reconcile.Event
@@ -58,7 +61,7 @@ func (h *host) boot() {
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Logger: logger})
 	loop := reconcile.New(reconcile.Options{
-		Instance: "here", Engine: h.engine, Registry: registry{h.engine}, Keeper: h.engine, Executor: executor,
+		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: registry{h.engine}, Keeper: h.engine, Executor: executor,
 		History: h.record, Decisions: h.record, Logger: logger,
 		Emit: func(e reconcile.Event) {
 			h.mu.Lock()
@@ -76,6 +79,17 @@ func (h *host) boot() {
 	if h.revision.Commit != "" {
 		h.declare()
 	}
+}
+
+// counted is the engine with its snapshots counted.
+type counted struct {
+	*enginetest.Engine
+	looks *atomic.Int64
+}
+
+func (c counted) Observe(ctx context.Context) (reconcile.Observed, error) {
+	c.looks.Add(1)
+	return c.Engine.Observe(ctx)
 }
 
 // push declares a new content of the stack shop, with a version tag unless
@@ -182,6 +196,13 @@ func (h *host) story() string {
 	return b.String()
 }
 
+// told is how many events there were.
+func (h *host) told() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.events)
+}
+
 func (h *host) emitted(kind reconcile.EventKind) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,6 +232,8 @@ type record struct {
 	full bool
 	// dead drops every write, like an agent that was killed before it could.
 	dead bool
+	// refuseEnd refuses to record the end of a release.
+	refuseEnd bool
 }
 
 func (r *record) Releases(_ context.Context, stack string, _ int) ([]reconcile.Release, error) {
@@ -242,6 +265,9 @@ func (r *record) Finish(_ context.Context, x reconcile.Release) error {
 	if r.dead {
 		return nil
 	}
+	if r.refuseEnd {
+		return fmt.Errorf("update release: %w", reconcile.ErrDiskFull)
+	}
 	i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Stack == x.Stack && y.Seq == x.Seq })
 	if i < 0 || !r.releases[i].Running() {
 		return fmt.Errorf("release #%d is not running", x.Seq)
@@ -265,6 +291,13 @@ func (r *record) fill(full bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.full = full
+}
+
+// refuseEnds refuses to record how releases end, or no longer.
+func (r *record) refuseEnds(refuse bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuseEnd = refuse
 }
 
 // die drops every write from now on, or no longer.

@@ -115,6 +115,12 @@ func (l *Loop) situation(s *stack, now time.Time) Situation {
 // returns when the stack wants to be considered again; zero for "when something
 // happens". The caller holds l.mu.
 func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time {
+	if s.unfinished != nil && now.Before(s.backoff.until) {
+		return s.backoff.until
+	}
+	if err := l.settleEnd(ctx, s); err != nil {
+		return l.trouble(s, err, now)
+	}
 	in := l.situation(s, now)
 	if in.gone() {
 		s.view = view{}
@@ -136,7 +142,7 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	}
 	if now.Before(s.backoff.until) {
 		l.overdue(s, in, now)
-		return s.backoff.until
+		return l.holdUp(ctx, s, in, now)
 	}
 	if s.view.sync != SyncWaiting && s.view.sync != SyncStalled {
 		// Not held, and not pinned, before it is where a held or pinned stack is.
@@ -152,23 +158,79 @@ func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now 
 	if now.Before(s.backoff.until) {
 		return s.backoff.until
 	}
-	p, err := l.currentProject(s, in, v)
-	if p == nil || err != nil {
-		l.announce(s, v, now)
-		return time.Time{}
-	}
-	plan, err := NewPlan(l.desire(p, recordedImages(*v.Current), s, v, in), l.observed, now)
+	plan, err := l.correction(s, in, v, now)
 	if err != nil {
 		return l.trouble(s, err, now)
 	}
-	if plan.Empty() {
+	if plan.Empty() || s.clears(plan, now) {
 		l.announce(s, v, now)
 		s.backoff = backoff{}
-		return plan.Next
+		return s.next(plan)
 	}
-	if !housekeeping(plan) {
+	until := l.correct(ctx, s, in, v, plan, now)
+	if !until.IsZero() {
+		s.show(v.Sync, "drifts again and again; next correction at "+until.UTC().Format(time.TimeOnly), now)
+	}
+	return until
+}
+
+// holdUp keeps the last good release up, or returns to it, while what Git declares
+// cannot even begin. What an attempt before it left behind, or drift, is not to
+// last until it can.
+func (l *Loop) holdUp(ctx context.Context, s *stack, in Situation, now time.Time) time.Time {
+	again := s.backoff.until
+	if !s.barred {
+		return again
+	}
+	in.Barred = true
+	switch v := Decide(in); v.Act {
+	case ActReturn:
+		l.start(ctx, s, in, v, v.Kind.String())
+	case ActKeep:
+		plan, err := l.correction(s, in, v, now)
+		if err != nil {
+			return again // what is declared may well be the remedy
+		}
+		if next := s.next(plan); !next.IsZero() && next.Before(again) {
+			again = next
+		}
+		if !plan.Empty() && !s.clears(plan, now) {
+			if until := l.correct(ctx, s, in, v, plan, now); !until.IsZero() && until.Before(again) {
+				again = until
+			}
+		}
+	}
+	return again
+}
+
+// correction is the plan against drift; an empty one where nobody knows what the
+// current release was.
+func (l *Loop) correction(s *stack, in Situation, v Verdict, now time.Time) (Plan, error) {
+	p, err := l.currentProject(s, in, v)
+	if p == nil || err != nil {
+		return Plan{}, nil
+	}
+	return NewPlan(l.desire(p, recordedImages(*v.Current), s, v, in), l.observed, now)
+}
+
+// clears reports whether the plan only clears away what could not be cleared away
+// a moment ago.
+func (s *stack) clears(p Plan, now time.Time) bool {
+	return housekeeping(p) && now.Before(s.clearing.until)
+}
+
+// next is when planning again is worth while though nothing happens.
+func (s *stack) next(p Plan) time.Time {
+	if !p.Empty() && (p.Next.IsZero() || s.clearing.until.Before(p.Next)) {
+		return s.clearing.until
+	}
+	return p.Next
+}
+
+// correct starts a correction, or returns when it may start.
+func (l *Loop) correct(ctx context.Context, s *stack, in Situation, v Verdict, p Plan, now time.Time) time.Time {
+	if !housekeeping(p) {
 		if until := l.guard(s, now); now.Before(until) {
-			s.show(v.Sync, "drifts again and again; next correction at "+until.UTC().Format(time.TimeOnly), now)
 			return until
 		}
 	}

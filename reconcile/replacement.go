@@ -40,6 +40,9 @@ func ReplacementOf(s compose.Service, image Image, returning bool) (Replacement,
 	switch {
 	case s.Settings.Strategy == compose.StrategyRecreate:
 		r.Reason = "strategy recreate"
+	case s.OneShot:
+		// Two runs of one migration would get in each other's way.
+		r.Reason = "runs alone"
 	case r.Order == compose.OrderStopFirst:
 		r.Reason = "as declared"
 	case r.Order == compose.OrderStartFirst && obstacle.forbids:

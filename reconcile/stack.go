@@ -27,12 +27,19 @@ type stack struct {
 	declared string
 	// retry is content that an operator wants tried again.
 	retry string
+	// barred is true while what Git declares could not even begin: an image is
+	// missing, say. The last good release is held up until it can.
+	barred bool
+	// unfinished is a release that has ended and whose end is not on record yet.
+	unfinished *Release
 	// trigger is what the next release will name as its cause.
 	trigger Trigger
 	// work is what is under way, nil when nothing is.
 	work    *work
 	backoff backoff
-	view    view
+	// clearing spaces out attempts to clear away what serves nobody.
+	clearing backoff
+	view     view
 	// fixes are the times of recent corrections of drift, for the loop guard.
 	fixes []time.Time
 	// keepAt is when the keep tags are due to be verified.

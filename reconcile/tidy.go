@@ -109,9 +109,9 @@ func (p *planner) neverServed(c Container) bool {
 }
 
 // pruneNetworks removes this stack's networks that are no longer declared and
-// that no container is in.
+// that no container is in. Somebody else's may be, which must not end a release.
 func (p *planner) pruneNetworks() {
-	if !p.project.Settings.Prune {
+	if !p.project.Settings.Prune || !p.desired.Settled {
 		return
 	}
 	removed := map[string]int{}

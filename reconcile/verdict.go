@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type Situation struct {
 	// History is the stack's releases, newest first.
 	History  []Release
 	Controls Controls
+	// Barred is true when the declared content could not even begin.
+	Barred bool
 	// Retry is the content that an operator wants tried again though it failed.
 	Retry string
 	// Ours and Foreign say whether containers of the stack run that this davit,
@@ -93,7 +96,8 @@ func Decide(s Situation) Verdict {
 		return v.goBack(s, failed)
 	}
 	if pin := s.Controls.Pin; pin != nil {
-		if pin.Hold || s.Declared == nil || s.Declared.Hash == pin.Spec {
+		asked := pin.Hold || s.Declared == nil || s.Declared.Hash == pin.Spec
+		if asked && !disproven(s.History, *pin) {
 			return v.pinned(s, *pin)
 		}
 		v.EndPin = true
@@ -120,6 +124,8 @@ func (v Verdict) declared(s Situation) Verdict {
 			return v.leave(SyncHeld, s.Controls.Hold.Reason)
 		}
 		return v.keep(SyncHeld, heldFor(s).Failure)
+	case s.Barred:
+		return v.keep(SyncWaiting, "")
 	case len(s.Declared.Unset) > 0:
 		return v.keep(SyncWaiting, fmt.Sprintf("an image needs %s, and this commit has no version tag", strings.Join(s.Declared.Unset, " and ")))
 	}
@@ -151,11 +157,28 @@ func (v Verdict) pinned(s Situation, pin Pin) Verdict {
 	switch {
 	case target == nil:
 		return v.keep(SyncStalled, why+", which is not in the history any more")
-	case v.Current != nil && v.Current.Spec == target.Spec && v.Current.Hash == target.Hash:
+	case v.Current != nil && restored(s.History, v.Current, target):
 		return v.keep(SyncPinned, why)
 	}
 	v.Act, v.Kind, v.Restore, v.Sync, v.Reason = ActReturn, KindManualRollback, target, SyncPinned, why
 	return v
+}
+
+// restored reports whether r runs what target ran.
+func restored(history []Release, r, target *Release) bool {
+	if r.Spec != target.Spec {
+		return false
+	}
+	back := r.Kind == KindManualRollback && r.Restores == origin(history, target).Seq
+	return back || r.Hash == target.Hash
+}
+
+// disproven reports whether an operator's choice was tried and did not work. It is
+// not tried again, even if the agent died before it could end the pin.
+func disproven(history []Release, pin Pin) bool {
+	return slices.ContainsFunc(history, func(r Release) bool {
+		return r.Kind == KindManualRollback && (r.Outcome == Failed || r.Outcome == Refused) && !r.Started.Before(pin.Since)
+	})
 }
 
 // goBack returns to the last good release after a failed one.
@@ -204,10 +227,15 @@ func unreturned(s Situation) *Release {
 	return nil
 }
 
-// held reports whether what failed is still what is asked for. An operator's
-// choice that failed never is.
+// held reports whether there is nothing else to go to than back: what failed is
+// still what is asked for, or an operator's choice, or what is asked for instead
+// cannot begin yet.
 func held(s Situation, r *Release) bool {
-	return r.Kind == KindManualRollback || s.Retry != r.Spec && (s.Declared == nil || s.Declared.Hash == r.Spec)
+	if r.Kind == KindManualRollback || s.Declared == nil {
+		return true
+	}
+	waits := s.Barred || len(s.Declared.Unset) > 0
+	return s.Retry != r.Spec && (s.Declared.Hash == r.Spec || waits)
 }
 
 // heldFor is the release in which the declared content failed last, nil when it
@@ -246,11 +274,14 @@ func names(s Situation) bool {
 	return false
 }
 
-// current is the newest release whose content was proven.
+// current is the newest release whose content was proven. An automatic rollback
+// that failed is still what is to be held up: beside proven content it has the
+// services that are not to go back.
 func current(history []Release) *Release {
 	for i := range history {
-		if history[i].Good() {
-			return &history[i]
+		r := &history[i]
+		if r.Good() || r.Kind == KindAutoRollback && r.Outcome == Failed && len(r.Project) > 0 {
+			return r
 		}
 	}
 	return nil

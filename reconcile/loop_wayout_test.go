@@ -1,0 +1,118 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/engine/enginetest"
+	"davit/reconcile"
+)
+
+func TestAFixForABrokenNeighbourIsDeployed(t *testing.T) {
+	const shop = `
+services:
+  api: {image: "api:%s"}
+  web: {image: "web:1"}
+`
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("api:1", healthy())
+		h.image("api:2", healthy())
+		h.image("web:1", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, UnhealthyAfter: 5 * time.Minute})
+		h.push("v1.0.0", fmt.Sprintf(shop, "1"))
+		h.pass(10 * time.Minute)
+		h.push("v1.1.0", fmt.Sprintf(shop, "2"))
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "api/2 api:2, web/1 web:1")
+	})
+}
+
+func TestARetryDuringTheReturnIsNotForgotten(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:bad", sick())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", web("bad"))
+		for i := 0; i < 1000 && h.emitted(reconcile.EventHeld) == 0; i++ {
+			time.Sleep(time.Millisecond)
+		}
+		if err := h.loop.Retry(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		if n := strings.Count(h.history(), "v1.1.0 failed"); n != 2 {
+			t.Errorf("tried %d times\n%s", n, h.history())
+		}
+	})
+}
+
+func TestCorrectionsDoNotPushEarlierReleasesOutOfWhatIsKept(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:1.1", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", web("1.1"))
+		h.pass(time.Minute)
+		for range 4 {
+			for _, c := range h.observe().Containers {
+				if c.Running() {
+					h.engine.RemoveByHand(c.ID)
+				}
+			}
+			h.pass(10 * time.Minute)
+		}
+		tags, err := h.engine.KeepTags(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := tags["davit.local/keep/shop/web:r1"]; !ok {
+			t.Errorf("release #1 is not kept: %v\n%s", tags, h.history())
+		}
+	})
+}
+
+func TestAnEndThatCannotBeRecordedIsRecordedLater(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(3 * time.Second)
+		h.record.refuseEnds(true)
+		h.pass(time.Minute)
+		h.record.refuseEnds(false)
+		h.pass(10 * time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded")
+	})
+}
+
+func TestServicesWithDataStayThoughTheReturnFailsAtFirst(t *testing.T) {
+	const shop = `
+services:
+  db: {image: "db:%[1]s", volumes: [data:/data]}
+  api: {image: "api:%[1]s", depends_on: [db]}
+  web: {image: "web:%[2]s", depends_on: {api: {condition: service_healthy}}}
+volumes: {data: {}}
+`
+	simulate(t, func(t *testing.T, h *host) {
+		for _, ref := range []string{"db:1", "db:2", "api:1", "api:2", "web:1"} {
+			h.image(ref, healthy())
+		}
+		h.image("web:bad", sick())
+		h.push("v1.0.0", fmt.Sprintf(shop, "1", "1"))
+		h.pass(time.Minute)
+		n := 0
+		h.engine.Interrupt(func(op enginetest.Op, m enginetest.Moment) error {
+			if op.Kind == enginetest.OpStart && strings.Contains(op.Target, "api-1") && n < 2 {
+				n++
+				return errors.New("no room in the cgroup")
+			}
+			return nil
+		})
+		h.push("v2.0.0", fmt.Sprintf(shop, "2", "bad"))
+		h.pass(30 * time.Minute)
+		h.expect("running", h.running(), "api/1 api:1, db/2 db:2, web/1 web:1")
+	})
+}
