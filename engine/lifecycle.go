@@ -18,17 +18,38 @@ import (
 // unless the container says otherwise.
 const defaultGrace = 10 * time.Second
 
+// An engine that was killed in the middle of a start knows nothing of the process
+// when it is back. It ends it, and until that is done it refuses to start the
+// container again. This is how long it may take, and how often it is asked.
+const (
+	clearing      = 15 * time.Second
+	clearingAgain = 500 * time.Millisecond
+)
+
 // Start starts a container; one that runs is left alone.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	e.ours.start(id)
 	defer e.seen.forget(id)
-	err := e.do(ctx, "start container "+id, func(ctx context.Context, c *client.Client) error {
-		return c.ContainerStart(ctx, id, container.StartOptions{})
-	})
+	deadline := time.Now().Add(clearing)
+	err := e.start(ctx, id)
+	for err != nil && strings.Contains(err.Error(), "id already in use") && time.Now().Before(deadline) {
+		select {
+		case <-time.After(clearingAgain):
+			err = e.start(ctx, id)
+		case <-ctx.Done():
+			return fmt.Errorf("start container %s: %w", id, context.Cause(ctx))
+		}
+	}
 	if err != nil && (strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")) {
 		return reconcile.WithHint(err, "another container or process owns that host port (docker ps, ss -ltnp)")
 	}
 	return err
+}
+
+func (e *Engine) start(ctx context.Context, id string) error {
+	return e.do(ctx, "start container "+id, func(ctx context.Context, c *client.Client) error {
+		return c.ContainerStart(ctx, id, container.StartOptions{})
+	})
 }
 
 // Stop sends the container's stop signal and waits its grace period; the engine

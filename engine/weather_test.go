@@ -228,6 +228,20 @@ func TestARestartPolicyThatDoesNotStickIsAnError(t *testing.T) {
 	}
 }
 
+func TestAHalfStartedContainerIsStartedOnceTheEngineHasClearedItUp(t *testing.T) {
+	var asked atomic.Int32
+	e := quick(t, answering(t, "1.41", func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			fail(w, http.StatusConflict, "id already in use")
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	if err := e.Start(t.Context(), "abc"); err != nil || asked.Load() != 2 {
+		t.Errorf("asked %d times, err = %v, want a second attempt that succeeds", asked.Load(), err)
+	}
+}
+
 func TestAnIncompleteAnswerIsAnError(t *testing.T) {
 	for _, body := range []string{`{}`, `{"Id":"abc"}`, `null`, `{"Id":"abc","State":{}}`} {
 		e := quick(t, answering(t, "1.41", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }))
