@@ -20,19 +20,21 @@ type PrivateEngine struct {
 
 	tb         TB
 	dir        string
+	args       []string
 	space      *exec.Cmd // keeps the network namespace open
 	containerd *exec.Cmd
 	dockerd    *exec.Cmd
 }
 
-// NewPrivateEngine starts an engine that ends with its owner.
-func NewPrivateEngine(tb TB) *PrivateEngine {
+// NewPrivateEngine starts an engine that ends with its owner. Args add to those of
+// dockerd, such as "--live-restore".
+func NewPrivateEngine(tb TB, args ...string) *PrivateEngine {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "davit-engine-")
 	if err != nil {
 		tb.Fatalf("make a private engine: %v", err)
 	}
-	p := &PrivateEngine{tb: tb, dir: dir}
+	p := &PrivateEngine{tb: tb, dir: dir, args: args}
 	tb.Cleanup(p.close)
 	if p.Engine, err = NewEngine("unix://" + filepath.Join(dir, "d.sock")); err != nil {
 		tb.Fatalf("make a private engine: %v", err)
@@ -68,9 +70,10 @@ func (p *PrivateEngine) Start() {
 	p.tb.Helper()
 	_ = os.Remove(p.path("pid"))
 	namespace := fmt.Sprintf("--net=/proc/%d/ns/net", p.space.Process.Pid)
-	p.dockerd = p.spawn(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}, "nsenter", namespace, "dockerd",
+	args := append([]string{namespace, "dockerd",
 		"--containerd", p.path("cd.sock"), "--data-root", p.path("data"), "--exec-root", p.path("exec"),
-		"--pidfile", p.path("pid"), "--host", p.Host, "--default-address-pool", "base=10.200.0.0/16,size=26")
+		"--pidfile", p.path("pid"), "--host", p.Host, "--default-address-pool", "base=10.200.0.0/16,size=26"}, p.args...)
+	p.dockerd = p.spawn(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}, "nsenter", args...)
 	deadline := time.Now().Add(time.Minute)
 	for {
 		ctx, cancel := context.WithTimeout(p.tb.Context(), 2*time.Second)
@@ -90,7 +93,8 @@ func (p *PrivateEngine) Start() {
 // Kill ends dockerd with SIGKILL; its containers live on without it.
 func (p *PrivateEngine) Kill() { p.end(syscall.SIGKILL) }
 
-// Stop ends dockerd with SIGTERM, which ends its containers.
+// Stop ends dockerd with SIGTERM, which ends its containers unless they are to
+// live on.
 func (p *PrivateEngine) Stop() { p.end(syscall.SIGTERM) }
 
 func (p *PrivateEngine) end(signal syscall.Signal) {
