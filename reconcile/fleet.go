@@ -11,6 +11,8 @@ import (
 type fleet struct {
 	// current run what is desired, or have completed it.
 	current []Container
+	// surplus would be current, were there not enough of them.
+	surplus []Container
 	// idle are stopped, would run what is desired, and are needed: standbys,
 	// leftovers of a crash, replicas that exited.
 	idle []Container
@@ -70,6 +72,25 @@ func (f *fleet) enlist(u *unit, d Desired) {
 	byNumber := func(a, b Container) int { return cmp.Compare(a.Number, b.Number) }
 	slices.SortStableFunc(f.current, byNumber)
 	slices.SortStableFunc(f.old, byNumber)
+}
+
+// spareSurplus makes surplus of what is current beyond the declared number: first what
+// is not in service, then the highest numbers. Nobody waits for those any more.
+func (p *planner) spareSurplus(u *unit) {
+	f := &u.fleet
+	if u.OneShot || len(f.current) <= u.Replicas {
+		return
+	}
+	rank := func(c Container) int {
+		if p.settled(u, c) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(f.current, func(a, b Container) int { return cmp.Compare(rank(a), rank(b)) })
+	f.surplus = slices.Clone(f.current[u.Replicas:])
+	slices.Reverse(f.surplus)
+	f.current = f.current[:u.Replicas]
 }
 
 // number hands out the lowest free replica number.

@@ -99,6 +99,7 @@ func (p *planner) survey() error {
 		}
 		u := &unit{Service: s, image: image, rules: rules}
 		u.fleet = muster(u, p.owned, p.desired)
+		p.spareSurplus(u)
 		// What serves worst goes first.
 		slices.SortStableFunc(u.fleet.old, func(a, b Container) int { return cmp.Compare(p.worth(u, a), p.worth(u, b)) })
 		p.units[s.Name] = u

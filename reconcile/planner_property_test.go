@@ -19,14 +19,14 @@ import (
 func TestPlansCutOffAnywhereConverge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
-		generation := 1
-		w.desire(generation)
+		w.desire(1)
 		for round := range rapid.IntRange(1, 6).Draw(t, "rounds") {
 			if rapid.Bool().Draw(t, fmt.Sprintf("new content in round %d", round)) {
-				generation = rapid.IntRange(1, 3).Draw(t, "generation")
-				w.desire(generation)
+				w.generation = rapid.IntRange(1, 3).Draw(t, "generation")
 			}
+			w.rescale()
 			w.execute(w.plan(false), rapid.IntRange(0, 30).Draw(t, "steps before the crash"))
+			w.meddle()
 		}
 		for range 4 {
 			w.execute(w.plan(false), 1000)
@@ -49,23 +49,33 @@ type world struct {
 	services   []compose.Service // as drawn, without a generation
 	desired    reconcile.Desired
 	made       int
+	volumes    int
+	// data is the volume of a service that has had one replica all along.
+	data map[string]string
 	// floor is how many ready replicas each start-first service must keep.
 	floor map[string]int
+	// most is how many replicas of a service were ever declared.
+	most map[string]int
+	// generation is the content that is declared.
+	generation int
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, now: now, floor: map[string]int{}}
+	w := &world{t: t, now: now, floor: map[string]int{}, data: map[string]string{}, most: map[string]int{}}
 	names := []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(t, "services")]
 	for i, name := range names {
 		s := compose.Service{Name: name, Replicas: rapid.IntRange(1, 4).Draw(t, name+" replicas")}
 		s.Settings.Update = compose.Rolling{MaxSurge: compose.Amount{Value: rapid.IntRange(1, 2).Draw(t, name+" surge")},
 			MaxUnavailable: compose.Amount{Value: rapid.IntRange(0, 1).Draw(t, name+" unavailable")}}
 		s.Settings.Rollback = s.Settings.Update
+		if rapid.Bool().Draw(t, name+" has an unnamed volume") {
+			s.Config.Volumes = []types.ServiceVolumeConfig{{Type: "volume", Target: "/data"}}
+		}
 		s.Settings.StandbyFor, s.Settings.StartTimeout = 30*time.Minute, time.Minute
 		s.Config.Name, s.Config.Image, s.Config.Restart = name, name+":1", "always"
 		s.Config.Networks = map[string]*types.ServiceNetworkConfig{"default": nil}
 		s.Config.HealthCheck = &types.HealthCheckConfig{Test: []string{"CMD", "x"}}
-		if rapid.Bool().Draw(t, name+" writes") {
+		if len(s.Config.Volumes) == 0 && rapid.Bool().Draw(t, name+" writes") {
 			s.Replicas = 1
 			s.Config.Volumes = []types.ServiceVolumeConfig{{Type: "volume", Source: "data-" + name, Target: "/data"}}
 		}
@@ -79,6 +89,7 @@ func newWorld(t *rapid.T) *world {
 
 // desire asks for a generation of every service: its own spec and image.
 func (w *world) desire(generation int) {
+	w.generation = generation
 	p := &compose.Project{Name: "shop", Settings: compose.Settings{Prune: true}, Model: &types.Project{
 		Name: "shop", Networks: types.Networks{"default": {Name: "shop_default"}}, Volumes: types.Volumes{}}}
 	images := map[string]reconcile.Image{}
@@ -87,11 +98,18 @@ func (w *world) desire(generation int) {
 		images[s.Name] = reconcile.Image{Ref: s.Config.Image, ID: fmt.Sprintf("image-%d", generation), Local: true}
 		p.Services = append(p.Services, s)
 		for _, v := range s.Config.Volumes {
+			if v.Source == "" {
+				continue
+			}
 			p.Model.Volumes[v.Source] = types.VolumeConfig{Name: "shop_" + v.Source}
 		}
 		w.floor[s.Name] = w.ready(s.Name)
 	}
-	w.desired = reconcile.Desired{Project: p, Images: images, Instance: "here", Failed: map[string]bool{}}
+	failed := w.desired.Failed
+	if failed == nil {
+		failed = map[string]bool{}
+	}
+	w.desired = reconcile.Desired{Project: p, Images: images, Instance: "here", Failed: failed}
 }
 
 func (w *world) plan(settled bool) reconcile.Plan {
@@ -189,12 +207,23 @@ func (w *world) create(s reconcile.Step) string {
 	if s.Create.Alias {
 		c.Endpoints["shop_default"] = reconcile.Endpoint{Aliases: []string{s.Service}}
 	}
+	for _, v := range declared.Config.Volumes {
+		name := "shop_" + v.Source
+		if v.Source == "" {
+			if name = s.Create.Carry[v.Target]; name == "" {
+				w.volumes++
+				name = fmt.Sprintf("%064x", w.volumes)
+			}
+		}
+		c.Volumes[v.Target] = name
+	}
 	w.containers = append(w.containers, c)
 	return c.ID
 }
 
 // invariants hold after every single step.
 func (w *world) invariants(s reconcile.Step, p reconcile.Plan) {
+	w.single(fmt.Sprintf("step %d of\n%s", s.ID, p))
 	for _, declared := range w.services {
 		running := 0
 		for _, c := range w.containers {
@@ -203,7 +232,7 @@ func (w *world) invariants(s reconcile.Step, p reconcile.Plan) {
 			}
 		}
 		writes := len(declared.Config.Volumes) > 0
-		if writes && running > 1 {
+		if writes && running > 1 && declared.Config.Volumes[0].Source != "" {
 			w.t.Fatalf("two writers of %s after step %d of\n%s", declared.Name, s.ID, p)
 		}
 		rules, _ := reconcile.ReplacementOf(declared, reconcile.Image{}, false)
@@ -211,10 +240,73 @@ func (w *world) invariants(s reconcile.Step, p reconcile.Plan) {
 		if !writes && ready < min(w.floor[declared.Name], declared.Replicas-rules.Unavailable) {
 			w.t.Fatalf("%s has %d ready replicas after step %d, floor %d of %d, in\n%s", declared.Name, ready, s.ID, w.floor[declared.Name], declared.Replicas, p)
 		}
-		if running > declared.Replicas*2+rules.Surge {
+		w.most[declared.Name] = max(w.most[declared.Name], declared.Replicas)
+		if running > w.most[declared.Name]*2+rules.Surge {
 			w.t.Fatalf("%s runs %d containers after step %d of\n%s", declared.Name, running, s.ID, p)
 		}
 		w.floor[declared.Name] = max(w.floor[declared.Name], min(ready, declared.Replicas-rules.Unavailable))
+	}
+}
+
+// single checks that no two containers write one volume, and that a service with
+// one replica all along has one volume all along.
+func (w *world) single(after string) {
+	writer := map[string]string{}
+	for _, c := range w.containers {
+		for _, volume := range c.Volumes {
+			if c.State != reconcile.Running {
+				continue
+			}
+			if other, taken := writer[volume]; taken {
+				w.t.Fatalf("%s and %s write %s after %s", other, c.Name, volume, after)
+			}
+			writer[volume] = c.Name
+			if first, ok := w.data[c.Service]; ok && first == "" {
+				w.data[c.Service] = volume
+			} else if ok && first != volume {
+				w.t.Fatalf("%s writes %s, its service's data is in %s, after %s", c.Name, volume, first, after)
+			}
+		}
+	}
+}
+
+// rescale changes numbers of replicas, and forgets which service never had two.
+func (w *world) rescale() {
+	for i := range w.services {
+		s := &w.services[i]
+		if s.Replicas == 1 && w.made == 0 {
+			w.data[s.Name] = ""
+		}
+		if len(s.Config.Volumes) > 0 && s.Config.Volumes[0].Source != "" || !rapid.Bool().Draw(w.t, s.Name+" is scaled") {
+			continue
+		}
+		if s.Replicas = rapid.IntRange(0, 3).Draw(w.t, s.Name+" replicas now"); s.Replicas > 1 {
+			delete(w.data, s.Name)
+		}
+	}
+	w.desire(w.generation)
+}
+
+// meddle is what people and bad luck do between two plans.
+func (w *world) meddle() {
+	if len(w.containers) == 0 {
+		return
+	}
+	c := &w.containers[rapid.IntRange(0, len(w.containers)-1).Draw(w.t, "victim")]
+	switch rapid.IntRange(0, 3).Draw(w.t, "what happens to it") {
+	case 1:
+		if c.State == reconcile.Running {
+			c.State, c.Finished, c.Health, c.ExitCode = reconcile.Exited, w.now, reconcile.HealthNone, 137
+		}
+	case 2:
+		if c.State == reconcile.Running {
+			c.Health = reconcile.Unhealthy
+		}
+	case 3:
+		w.desired.Failed[c.ID] = rapid.Bool().Draw(w.t, "kept")
+	}
+	for _, s := range w.services {
+		w.floor[s.Name] = w.ready(s.Name)
 	}
 }
 

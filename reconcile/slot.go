@@ -234,15 +234,10 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	return p.stopped[c.ID]
 }
 
-// surplus takes replicas above the declared number away, the highest numbers
-// first.
+// surplus takes replicas above the declared number away.
 func (p *planner) surplus(u *unit) {
-	if u.OneShot {
-		return
-	}
-	for i := len(u.fleet.current) - 1; i >= u.Replicas; i-- {
-		c := u.fleet.current[i]
-		why := fmt.Sprintf("scaled %d -> %d", len(u.fleet.current), u.Replicas)
+	for _, c := range u.fleet.surplus {
+		why := fmt.Sprintf("scaled %d -> %d", len(u.fleet.current)+len(u.fleet.surplus), u.Replicas)
 		last := p.stop(c, why, u.ready...)
 		if u.last = append(u.last, last); p.soleHolder(c) {
 			continue

@@ -65,10 +65,10 @@ func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 		switch {
 		case kept:
 			continue
-		case p.failed(c):
-			reason = "failed, and a later release succeeded"
 		case p.soleHolder(c):
 			continue
+		case p.failed(c):
+			reason = "failed, and a later release succeeded"
 		case c.State == Created:
 			reason = "left over, never started"
 		case p.neverServed(c):

@@ -79,10 +79,10 @@ func (p *planner) declares(u *unit, volume string) bool {
 var anonymous = regexp.MustCompile("^[0-9a-f]{64}$")
 
 // soleHolder reports whether c is the only container that still knows of a volume
-// without a name which a service has written. Without it nobody would find the
-// data again.
+// without a name which has been written. Without it nobody would find the data
+// again.
 func (p *planner) soleHolder(c Container) bool {
-	if p.proof(c) == 0 {
+	if c.Started.IsZero() {
 		return false
 	}
 	for _, volume := range c.Volumes {
@@ -93,14 +93,10 @@ func (p *planner) soleHolder(c Container) bool {
 	return false
 }
 
-// heldBeside reports whether a container that stays has the volume, too.
+// heldBeside reports whether a container that stays has the volume, too. One that
+// never ran may not stay.
 func (p *planner) heldBeside(c Container, volume string) bool {
-	for _, u := range p.units {
-		if slices.Contains(u.carried, volume) {
-			return true
-		}
-	}
 	return slices.ContainsFunc(p.owned, func(o Container) bool {
-		return o.ID != c.ID && o.State != Removing && !p.removed[o.ID] && mounts(o, volume)
+		return o.ID != c.ID && o.State != Removing && !o.Started.IsZero() && !p.removed[o.ID] && mounts(o, volume)
 	})
 }
