@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,12 +15,22 @@ import (
 )
 
 // Inspect looks at one container. reconcile.ErrContainerMissing when it is gone.
+//
+// That a container has ended is only said once the engine has taken a new
+// connection: one that shuts down takes none, ends every container and goes on
+// answering over the connections that it has. No content is to blame for that.
 func (e *Engine) Inspect(ctx context.Context, id string) (reconcile.Container, error) {
 	found, err := e.inspect(ctx, id)
 	if err != nil {
 		return reconcile.Container{}, err
 	}
-	return observed(found), nil
+	o := observed(found)
+	if o.State == reconcile.Exited || o.State == reconcile.Dead {
+		if err := e.answersAnew(ctx); err != nil {
+			return reconcile.Container{}, fmt.Errorf("inspect container %s: it has ended, and so may the engine: %w: %w", id, reconcile.ErrEngineUnavailable, err)
+		}
+	}
+	return o, nil
 }
 
 // observed turns the engine's answer into the hub's noun.

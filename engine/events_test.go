@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -66,6 +67,37 @@ func TestAnEngineThatShutsDownDoesNotPassForAPerson(t *testing.T) {
 				t.Errorf("the next news is %+v", last)
 			}
 		})
+	}
+}
+
+// TestAnEngineThatShutsDownIsNotBelievedThatAContainerEnded: it still answers over
+// the connections that are open.
+func TestAnEngineThatShutsDownIsNotBelievedThatAContainerEnded(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "engine-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		if path(q) != "_ping" {
+			fmt.Fprint(w, `{"Id":"abc","State":{"Status":"exited"},"Config":{},"HostConfig":{}}`)
+		}
+	})}}
+	s.Start()
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	e := newEngine(t, "unix://"+filepath.Join(dir, "s"))
+	if c, err := e.Inspect(t.Context(), "abc"); err != nil || c.State != reconcile.Exited {
+		t.Fatalf("inspect = %v, %v, want a container that has ended", c.State, err)
+	}
+	l.Close()
+	if _, err := e.Inspect(t.Context(), "abc"); !errors.Is(err, reconcile.ErrEngineUnavailable) {
+		t.Errorf("inspect of an engine that shuts down: %v", err)
 	}
 }
 
