@@ -25,84 +25,140 @@ func (i *island) ready(service string, n int) {
 	})
 }
 
-// outage is one way for an engine to go away and come back.
+// harbour is an island with a service that is replaced start-first and one that
+// is replaced stop-first, both at once.
+type harbour struct {
+	*island
+	watch   *testbed.Watch
+	version int
+}
+
+func newHarbour(t *testing.T, name string, engineArgs ...string) *harbour {
+	t.Helper()
+	h := &harbour{island: newIsland(t, name, engineArgs...)}
+	h.watch = h.stack.Mark()
+	first := h.next()
+	h.agent.Start()
+	h.settled(first)
+	return h
+}
+
+// next pushes the next version of both services.
+func (h *harbour) next() string {
+	h.t.Helper()
+	h.version++
+	v := strconv.Itoa(h.version)
+	web := h.bed.Load("web:"+v, testbed.App{Version: v, HealthyAfter: 700 * time.Millisecond})
+	rules := "x-davit: {monitor: 500ms, standby: {for: 0s}, start_timeout: 60s}"
+	return h.push(
+		part{"web", web, []string{"restart: unless-stopped", "deploy: {replicas: 2}", rules}},
+		part{"db", h.database(v, nil), []string{rules}},
+	)
+}
+
+// settled waits until nothing but the commit's replicas is there, and checks that
+// no data was lost or in danger.
+func (h *harbour) settled(commit string) {
+	h.t.Helper()
+	h.deployed(commit)
+	h.ready("web", 2)
+	h.ready("db", 1)
+	await(h.t, "the old containers to be gone", func() (bool, string) {
+		all := h.stack.Containers()
+		return len(all) == 3, fmt.Sprint(all)
+	})
+	h.stack.RequireReplicas("web", 2)
+	h.stack.RequireReplicas("db", 1)
+	h.watch.RequireOneWriter()
+	h.kept("db")
+}
+
+// outage is one way for an engine to go away.
 type outage struct {
 	name string
 	end  func()
 }
 
-func (i *island) outages() []outage {
-	return []outage{{"killed", i.engine.Kill}, {"restarted", i.engine.Stop}}
+func (h *harbour) outages() []outage {
+	return []outage{{"killed", h.engine.Kill}, {"restarted", h.engine.Stop}}
 }
 
-// Two services are replaced at once, one start-first and one stop-first, when the
-// engine goes away.
+// blameless fails the test if a release is said to have failed: all were good.
+func (h *harbour) blameless() {
+	h.t.Helper()
+	for _, r := range h.agent.History(h.stack.Name) {
+		if r.Outcome == "failed" {
+			h.t.Errorf("release %s was blamed for what the engine did", r)
+		}
+	}
+}
+
 func TestAnEngineLostInMidRolloutChangesNothingInTheEnd(t *testing.T) {
 	t.Parallel()
-	i := newIsland(t, "outage")
-	watch := i.stack.Mark()
-	version := 0
-	// next pushes the next version of both services.
-	next := func() string {
-		version++
-		v := strconv.Itoa(version)
-		web := i.bed.Load("web:"+v, testbed.App{Version: v, HealthyAfter: 700 * time.Millisecond})
-		return i.push(
-			part{"web", web, []string{"restart: unless-stopped", "deploy: {replicas: 2}",
-				"x-davit: {monitor: 500ms, standby: {for: 0s}, start_timeout: 60s}"}},
-			part{"db", i.database(v, nil), []string{"x-davit: {monitor: 500ms, standby: {for: 0s}, start_timeout: 60s}"}},
-		)
-	}
-	settled := func(t *testing.T, commit string) {
-		t.Helper()
-		i.deployed(commit)
-		i.ready("web", 2)
-		i.ready("db", 1)
-		await(t, "the old containers to be gone", func() (bool, string) {
-			all := i.stack.Containers()
-			return len(all) == 3, fmt.Sprint(all)
-		})
-		i.stack.RequireReplicas("web", 2)
-		i.stack.RequireReplicas("db", 1)
-		watch.RequireOneWriter()
-		i.kept("db")
-	}
-	first := next()
-	i.agent.Start()
-	settled(t, first)
-
+	h := newHarbour(t, "outage")
 	rounds := 2
 	if *soak {
 		rounds = 20
 	}
-	for _, o := range i.outages() {
+	for _, o := range h.outages() {
 		for range rounds {
 			moment := time.Duration(rand.Int64N(int64(3 * time.Second))).Round(time.Millisecond)
-			t.Run(fmt.Sprintf("an engine that is %s %s into a rollout", o.name, moment), func(t *testing.T) {
-				commit := next()
+			t.Run(fmt.Sprintf("an engine that is %s %s into a rollout", o.name, moment), func(*testing.T) {
+				commit := h.next()
 				time.Sleep(moment) // any moment will do
 				o.end()
-				i.engine.Start()
-				settled(t, commit)
+				h.engine.Start()
+				h.settled(commit)
 			})
 		}
 	}
-	for _, o := range i.outages() {
+	for _, o := range h.outages() {
 		t.Run("what ran comes back when the engine was "+o.name+" while nothing happened", func(t *testing.T) {
-			before := i.stack.Containers()
+			before, from := h.stack.Containers(), mark(t, h.agent)
 			o.end()
-			i.engine.Start()
-			settled(t, i.repo.Head())
-			for k, c := range i.stack.Containers() {
+			tells(t, h.agent, from, "EngineLost")
+			h.agent.WaitStatus(h.stack.Name, "nothing to be known", func(st testbed.Status) bool {
+				return st.Health == "unknown" && st.LastError != ""
+			})
+			unwell(t, h.agent)
+			h.engine.Start()
+			tells(t, h.agent, from, "EngineRecovered")
+			h.settled(h.repo.Head())
+			for k, c := range h.stack.Containers() {
 				if c.ID != before[k].ID {
 					t.Errorf("%s was made anew: nothing was wrong with the old one", c.Name)
 				}
 			}
 		})
 	}
-	for _, r := range i.agent.History(i.stack.Name) {
-		if r.Outcome == "failed" {
-			t.Errorf("release %s was blamed for what the engine did", r)
-		}
+	t.Run("an agent that starts before its engine waits for it", func(t *testing.T) {
+		h.agent.Kill()
+		h.engine.Kill()
+		h.agent.Start()
+		h.agent.WaitStatus(h.stack.Name, "the engine to be missed", func(st testbed.Status) bool { return st.LastError != "" })
+		h.engine.Start()
+		h.settled(h.repo.Head())
+		h.settled(h.next())
+	})
+	h.blameless()
+}
+
+// With --live-restore containers outlive the engine, and davit must not disturb
+// that.
+func TestAnEngineThatLetsContainersLiveOnIsNotHelped(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t, "liveon", "--live-restore")
+	for _, o := range h.outages() {
+		t.Run("what ran has not noticed that the engine was "+o.name, func(t *testing.T) {
+			unharmed, from := untouched(t, h.stack), mark(t, h.agent)
+			o.end()
+			tells(t, h.agent, from, "EngineLost")
+			h.engine.Start()
+			tells(t, h.agent, from, "EngineRecovered")
+			h.settled(h.repo.Head())
+			unharmed()
+			h.settled(h.next())
+		})
 	}
+	h.blameless()
 }

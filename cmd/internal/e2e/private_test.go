@@ -24,9 +24,9 @@ type island struct {
 	journals map[string]string
 }
 
-func newIsland(t *testing.T, name string) *island {
+func newIsland(t *testing.T, name string, engineArgs ...string) *island {
 	t.Helper()
-	engine := testbed.NewPrivateEngine(t)
+	engine := testbed.NewPrivateEngine(t, engineArgs...)
 	bed := testbed.NewWith(t, testbed.Config{Engine: engine.Host})
 	i := &island{t: t, engine: engine, bed: bed, repo: bed.Repo(name), stack: bed.Stack(name), journals: map[string]string{}}
 	i.agent = bed.NewAgent(testbed.Run{Repo: i.repo.URL})

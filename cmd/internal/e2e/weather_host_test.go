@@ -90,11 +90,12 @@ func TestAFullDiskStopsReleasesAndNothingElse(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		left int64
+		sync string
 		kind string
 		says []string
 	}{
-		{"a disk with too little room for a release", 16 << 20, "Waiting", []string{"disk full", "left and needs 32"}},
-		{"a disk without any room", 0, "SourceFailed", []string{"disk full", "no space left"}},
+		{"a disk with too little room for a release", 16 << 20, "waiting", "Waiting", []string{"disk full", "left and needs 32"}},
+		{"a disk without any room", 0, "synced", "SourceFailed", []string{"disk full", "no space left"}},
 	} {
 		t.Run(c.name+" refuses it before anything is changed", func(t *testing.T) {
 			unharmed, from := untouched(t, s.shop), mark(t, s.agent)
@@ -102,9 +103,7 @@ func TestAFullDiskStopsReleasesAndNothingElse(t *testing.T) {
 			free := fill(t, disk, c.left)
 			commit := s.edit()
 			s.poll()
-			s.agent.WaitStatus(s.shop.Name, "the full disk", func(st testbed.Status) bool {
-				return saysAll(st.WaitingFor+st.LastError, c.says)
-			})
+			s.stands(c.sync, c.says...)
 			if changed := proxy.Mutations(); len(changed) > 0 {
 				t.Errorf("the engine was asked to change things: %v", changed)
 			}

@@ -97,3 +97,23 @@ func TestASilentHostHangsNothingButItsOwnPoll(t *testing.T) {
 		s.recovers()
 	})
 }
+
+func TestASilentRegistryDelaysOneReleaseAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, "mute", testbed.Run{})
+	s.bed.Registry.Hang()
+	// The image is here already: the registry's silence costs time, not the release.
+	commit := s.edit()
+	s.poll()
+	s.stands("progressing")
+	s.deployed(commit)
+
+	unharmed := untouched(t, s.shop)
+	absent := s.push(s.compose(s.bed.Ref("web:2")))
+	s.stands("waiting", "does not answer", "no answer within")
+	unharmed()
+	s.image = s.bed.Push("web:2", nimble("2"))
+	s.bed.Registry.Resume()
+	s.deployed(absent)
+	s.recovers()
+}
