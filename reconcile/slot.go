@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
@@ -64,7 +63,7 @@ func (p *planner) introduce(u *unit, s *slot, beside bool) {
 }
 
 // predecessors are the old containers whose place, and data, new ones take over: those
-// that were in service, by number.
+// that were in service, in the order in which they go.
 func (p *planner) predecessors(u *unit) []Container {
 	var out []Container
 	for _, c := range u.fleet.old {
@@ -72,7 +71,6 @@ func (p *planner) predecessors(u *unit) []Container {
 			out = append(out, c)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Container) int { return cmp.Compare(a.Number, b.Number) })
 	return out
 }
 
@@ -90,7 +88,7 @@ func (p *planner) service(u *unit) {
 	old := u.fleet.old
 	barrier := []int(nil)
 	if slices.ContainsFunc(slots, func(s slot) bool { return s.start }) {
-		barrier = p.barrier(u)
+		old, barrier = p.withdraw(u, old, p.barrier(u))
 	}
 	var previous []int
 	size := max(u.rules.Surge+u.rules.Unavailable, 1)
@@ -115,6 +113,32 @@ func (p *planner) service(u *unit) {
 	p.surplus(u)
 	p.rename(u)
 	p.monitor(u)
+}
+
+// withdraw stops what a rollout that was cut off left running where nobody can find
+// it, before anything else starts: a storm of pushes would pile up a replica for
+// each. It returns the other old containers and what the starts wait for.
+func (p *planner) withdraw(u *unit, old []Container, barrier []int) ([]Container, []int) {
+	var others []Container
+	for _, c := range old {
+		if p.neverServed(c) && !findable(c) {
+			barrier = append(barrier, p.retire(u, c))
+			continue
+		}
+		others = append(others, c)
+	}
+	return others, barrier
+}
+
+// findable reports whether c is known by its service's name anywhere, or needs no
+// name to be reached.
+func findable(c Container) bool {
+	for _, e := range c.Endpoints {
+		if slices.Contains(e.Aliases, c.Service) {
+			return true
+		}
+	}
+	return len(c.Endpoints) == 0
 }
 
 // inService counts the replicas that need nothing more.
