@@ -1,0 +1,41 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"davit/cmd/internal/testbed"
+)
+
+// soak asks for the long form of the tests that can be repeated at will.
+var soak = flag.Bool("soak", false, "try everything at full size")
+
+// TestMain looks for an engine first: one clear line instead of a failure of
+// every test.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := ping(); err != nil {
+		fmt.Fprintln(os.Stderr, "end-to-end tests need a container engine; scripts/ensure-docker helps:", err)
+		os.Exit(1)
+	}
+	// These tests wait for the engine rather than for a core.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		fmt.Fprintln(os.Stderr, "set the number of tests that run at once:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func ping() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	engine, err := testbed.NewEngine("")
+	if err != nil {
+		return err
+	}
+	return engine.Ping(ctx)
+}
