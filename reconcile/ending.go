@@ -182,17 +182,15 @@ func (a *attempt) decide(ctx context.Context, r Release, f *Failure) error {
 	return nil
 }
 
-// pauses reports whether the failure leaves everything where it is.
+// pauses reports whether the failure leaves everything where it is. A revert that
+// fails is content that fails: what rollback_config says, by default to pause, is
+// about the return from it, after which there is nowhere to go.
 func (a *attempt) pauses(f *Failure) bool {
 	if a.project.Settings.Rollback == compose.RollbackNone {
 		return true
 	}
 	s, ok := a.project.Service(f.Step.Service)
-	rules := s.Settings.Update
-	if a.verdict.Act == ActReturn {
-		rules = s.Settings.Rollback
-	}
-	return ok && rules.OnFailure == compose.FailurePause
+	return ok && s.Settings.Update.OnFailure == compose.FailurePause
 }
 
 // stays are the services that do not go back: all but the failed one where only

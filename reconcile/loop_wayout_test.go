@@ -116,3 +116,25 @@ volumes: {data: {}}
 		h.expect("running", h.running(), "api/1 api:1, db/2 db:2, web/1 web:1")
 	})
 }
+
+func TestARevertThatFailsGoesBackToWhatRan(t *testing.T) {
+	const db = "services:\n  db: {image: \"db:%s\", restart: always, volumes: [data:/data]}\nvolumes: {data: {}}\n"
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("db:15", healthy())
+		h.image("db:16", healthy())
+		h.push("v1.0.0", fmt.Sprintf(db, "15"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", fmt.Sprintf(db, "16"))
+		h.pass(time.Minute)
+		h.push("v1.2.0", fmt.Sprintf(db, "15"))
+		h.pass(500 * time.Millisecond)
+		for _, c := range h.observe().Containers {
+			if c.Running() {
+				h.engine.Kill(c.ID) // it is in its gate
+			}
+		}
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "db/2 db:16")
+		h.expect("sync", string(h.status().Sync), "held")
+	})
+}

@@ -114,6 +114,17 @@ func (o Observed) ownedBy(stack, instance string) []Container {
 	return out
 }
 
+// notOwnedBy are the containers of a stack that somebody else made.
+func (o Observed) notOwnedBy(stack, instance string) []Container {
+	var out []Container
+	for _, c := range o.Containers {
+		if c.Stack == stack && c.Instance != instance && !c.OneOff {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 func networksOf(o Observed, stack string) []Network {
 	var out []Network
 	for _, n := range o.Networks {

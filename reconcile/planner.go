@@ -24,6 +24,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		stopped:  map[string]int{},
 		removed:  map[string]bool{},
 		owned:    o.ownedBy(d.Project.Name, d.Instance),
+		others:   o.notOwnedBy(d.Project.Name, d.Instance),
 		networks: networksOf(o, d.Project.Name),
 		plan: Plan{
 			Stack: d.Project.Name, From: d.From, To: d.To, Revision: d.Revision,
@@ -48,10 +49,13 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 
 // planner is the work in progress on one plan.
 type planner struct {
-	desired  Desired
-	project  *compose.Project
-	now      time.Time
-	owned    []Container
+	desired Desired
+	project *compose.Project
+	now     time.Time
+	owned   []Container
+	// others are the stack's containers that somebody else made. They are left
+	// alone, but their names are taken.
+	others   []Container
 	networks []Network
 	// units are the declared services; sequence is the order in which they are
 	// planned, dependencies first.
@@ -99,6 +103,11 @@ func (p *planner) survey() error {
 		}
 		u := &unit{Service: s, image: image, rules: rules}
 		u.fleet = muster(u, p.owned, p.desired)
+		for _, c := range p.others {
+			if c.Service == u.Name {
+				u.fleet.taken[c.Number] = true
+			}
+		}
 		p.spareSurplus(u)
 		// What serves worst goes first.
 		slices.SortStableFunc(u.fleet.old, func(a, b Container) int { return cmp.Compare(p.worth(u, a), p.worth(u, b)) })

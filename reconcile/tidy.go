@@ -58,6 +58,8 @@ func (p *planner) tidy() {
 // kept for inspection.
 func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 	standby := p.standby(spare)
+	// The oldest first: of several that hold the same data the last one stays.
+	slices.SortStableFunc(spare, func(a, b Container) int { return a.Finished.Compare(b.Finished) })
 	for _, c := range spare {
 		kept := p.desired.Failed[c.ID]
 		until := c.Finished.Add(keep)
