@@ -25,7 +25,7 @@ func keepTag(stack, service string, seq int64) string {
 
 // pathComponent is what an image reference allows between two slashes, within
 // reason.
-var pathComponent = regexp.MustCompile("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$")
+var pathComponent = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
 
 // component is name as a part of an image reference. Compose allows names there
 // that Docker does not, such as "Web" and "web_"; they stay apart by a checksum.
