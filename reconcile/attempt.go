@@ -204,6 +204,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		Failed:    failedContainers(s.history),
 		Completed: completions(s.history, p, images),
 	}
+	d.Data = dataOf(s.history)
 	d.Unproven, d.Served = service(s.history)
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""

@@ -24,6 +24,9 @@ type Desired struct {
 	// Completed names the one-shot services whose success with this very spec
 	// and image is on record.
 	Completed map[string]bool
+	// Data are the unnamed volumes that the last good release's containers had, by
+	// service. They are found again even when no container knows of them.
+	Data map[string][]map[string]string
 	// Failed are the containers of failed attempts; true while one is still kept
 	// for inspection.
 	Failed map[string]bool

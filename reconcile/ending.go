@@ -48,7 +48,7 @@ func (a *attempt) account(ctx context.Context, r *Release, result Result) {
 	r.Services = slices.Clone(r.Services)
 	for i := range r.Services {
 		rec := &r.Services[i]
-		rec.Outcome, rec.Containers = result.Gates[rec.Name], nil
+		rec.Outcome, rec.Containers, rec.Data = result.Gates[rec.Name], nil, nil
 		for _, c := range made(*rec, owned, result) {
 			// Where the registry could not tell the engine's ID, the container does.
 			rec.Image.ID = c.ImageID
@@ -56,6 +56,9 @@ func (a *attempt) account(ctx context.Context, r *Release, result Result) {
 			rec.Completed = rec.Completed || done
 			if c.Running() || done {
 				rec.Containers = append(rec.Containers, c.ID)
+			}
+			if held := unnamedIn(c); c.Running() && len(held) > 0 {
+				rec.Data = append(rec.Data, held)
 			}
 		}
 		if !rec.Completed && a.oneShot(rec.Name) {

@@ -26,6 +26,20 @@ func failedContainers(history []Release) map[string]bool {
 	return out
 }
 
+// dataOf are the unnamed volumes on record, by service: those of the newest good
+// release that had any.
+func dataOf(history []Release) map[string][]map[string]string {
+	out := map[string][]map[string]string{}
+	for _, r := range history {
+		for _, s := range r.Services {
+			if r.Good() && out[s.Name] == nil && len(s.Data) > 0 {
+				out[s.Name] = s.Data
+			}
+		}
+	}
+	return out
+}
+
 // service are the attempts that did not succeed, and the containers that good
 // releases ran.
 func service(history []Release) (unproven map[int64]bool, served map[string]bool) {

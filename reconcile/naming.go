@@ -124,6 +124,9 @@ func (p *planner) ancestors(u *unit, s slot) []Container {
 	slices.SortStableFunc(rest, func(a, b Container) int {
 		return cmp.Or(cmp.Compare(p.proof(b), p.proof(a)), b.Finished.Compare(a.Finished))
 	})
+	for _, volumes := range p.desired.Data[u.Name] {
+		rest = append(rest, Container{Service: u.Name, Volumes: volumes}) // removed by hand, remembered
+	}
 	return append(out, rest...)
 }
 

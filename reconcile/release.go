@@ -47,6 +47,9 @@ type ServiceRecord struct {
 	Containers []string
 	// Failed are the IDs of containers that this release made and that failed.
 	Failed []string
+	// Data are the volumes that nobody named, of each container that has some, by
+	// path. When the containers are gone, only this says where the data is.
+	Data []map[string]string
 	// Completed is true for a one-shot that ended with code 0.
 	Completed bool
 	// Outcome is the gate's verdict in words: "healthy after 1.3s".

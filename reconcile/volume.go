@@ -78,6 +78,17 @@ func (p *planner) declares(u *unit, volume string) bool {
 // anonymous is what the engine calls a volume that nobody named.
 var anonymous = regexp.MustCompile("^[0-9a-f]{64}$")
 
+// unnamedIn are the container's volumes without a name, by path.
+func unnamedIn(c Container) map[string]string {
+	out := map[string]string{}
+	for path, volume := range c.Volumes {
+		if anonymous.MatchString(volume) {
+			out[path] = volume
+		}
+	}
+	return out
+}
+
 // soleHolder reports whether c is the only container that still knows of a volume
 // without a name which has been written. Without it nobody would find the data
 // again.

@@ -84,17 +84,20 @@ func readServices(ctx context.Context, tx *sql.Tx, releases []reconcile.Release)
 	err := each(ctx, tx, func(rows *sql.Rows) error {
 		var s reconcile.ServiceRecord
 		var seq int64
-		var volumes []byte
+		var volumes, data []byte
 		err := rows.Scan(&seq, &s.Name, &s.Spec, &s.Image.Ref, &s.Image.Digest, &s.Image.ID, &volumes,
-			&s.Image.Healthcheck, &s.Completed, &s.Outcome, &s.Logs)
+			&s.Image.Healthcheck, &s.Completed, &s.Outcome, &s.Logs, &data)
 		if err == nil && volumes != nil {
 			err = json.Unmarshal(volumes, &s.Image.Volumes)
+		}
+		if err == nil && data != nil {
+			err = json.Unmarshal(data, &s.Data)
 		}
 		if r := bySeq[seq]; err == nil && r != nil {
 			r.Services = append(r.Services, s)
 		}
 		return err
-	}, `SELECT seq, name, spec, image, digest, image_id, volumes, healthcheck, completed, outcome, logs
+	}, `SELECT seq, name, spec, image, digest, image_id, volumes, healthcheck, completed, outcome, logs, data
 		FROM services WHERE stack = ? AND seq >= ? ORDER BY seq, place`, stack, oldest)
 	if err != nil {
 		return err

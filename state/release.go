@@ -131,18 +131,18 @@ func whyNotFinished(ctx context.Context, tx *sql.Tx, r reconcile.Release) error 
 
 func writeServices(ctx context.Context, tx *sql.Tx, r reconcile.Release) error {
 	for place, s := range r.Services {
-		var volumes any
-		if s.Image.Volumes != nil {
-			text, err := json.Marshal(s.Image.Volumes)
-			if err != nil {
-				return err
-			}
-			volumes = string(text)
+		volumes, err := optional(s.Image.Volumes)
+		if err != nil {
+			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO services (stack, seq, place, name, spec, image, digest, image_id,
-			volumes, healthcheck, completed, outcome, logs) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		data, err := optional(s.Data)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO services (stack, seq, place, name, spec, image, digest, image_id,
+			volumes, healthcheck, completed, outcome, logs, data) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 			r.Stack, r.Seq, place, s.Name, s.Spec, s.Image.Ref, s.Image.Digest, s.Image.ID,
-			volumes, s.Image.Healthcheck, s.Completed, s.Outcome, s.Logs)
+			volumes, s.Image.Healthcheck, s.Completed, s.Outcome, s.Logs, data)
 		if err != nil {
 			return err
 		}
@@ -157,6 +157,15 @@ func writeServices(ctx context.Context, tx *sql.Tx, r reconcile.Release) error {
 		}
 	}
 	return nil
+}
+
+// optional is a list as JSON, and NULL for a nil one.
+func optional[T any](list []T) (any, error) {
+	if list == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(list)
+	return string(text), err
 }
 
 // Interrupt ends every release that has not ended, as interrupted, and returns

@@ -101,6 +101,12 @@ func fill(v reflect.Value, n *int) {
 		v.SetUint(uint64(*n % 256))
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, n)
+		fill(value, n)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
 	default:
 		panic("no value for a " + v.Type().String())
 	}

@@ -52,6 +52,7 @@ CREATE TABLE services (
 	completed   INTEGER NOT NULL, -- 1 for a one-shot that succeeded
 	outcome     TEXT NOT NULL,
 	logs        TEXT NOT NULL,
+	data        TEXT, -- JSON array: for each container its unnamed volumes, path to name
 	PRIMARY KEY (stack, seq, place),
 	FOREIGN KEY (stack, seq) REFERENCES releases (stack, seq)
 );

@@ -52,11 +52,12 @@ CREATE TABLE services (
 	completed   INTEGER NOT NULL, -- 1 for a one-shot that succeeded
 	outcome     TEXT NOT NULL,
 	logs        TEXT NOT NULL,
+	data        TEXT, -- JSON array: for each container its unnamed volumes, path to name
 	PRIMARY KEY (stack, seq, place),
 	FOREIGN KEY (stack, seq) REFERENCES releases (stack, seq)
 );
-INSERT INTO services VALUES('shop',1,0,'web','v1:03','web:1.2.2','sha256:d1','sha256:e1','["/data"]',1,0,'healthy after 1.3s','');
-INSERT INTO services VALUES('shop',2,0,'web','v1:05','web:1.2.3','','',NULL,0,0,'','panic');
+INSERT INTO services VALUES('shop',1,0,'web','v1:03','web:1.2.2','sha256:d1','sha256:e1','["/data"]',1,0,'healthy after 1.3s','','[{"/data":"8f60"}]');
+INSERT INTO services VALUES('shop',2,0,'web','v1:05','web:1.2.3','','',NULL,0,0,'','panic',NULL);
 CREATE TABLE containers (
 	stack   TEXT NOT NULL,
 	seq     INTEGER NOT NULL,
