@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 
 	"davit/cmd/internal/testbed"
@@ -66,10 +67,14 @@ func TestADatabaseKeepsItsDataAndHasOneWriter(t *testing.T) {
 		}
 		same(t, one)
 	})
-	t.Run("a container that somebody removed is made again on the same data", func(t *testing.T) {
-		lost := i.stack.Only("db")
-		if err := i.engine.Drop(t.Context(), lost.ID); err != nil {
-			t.Fatal(err)
+	t.Run("containers that somebody removed, the standby too, are made again on the same data", func(t *testing.T) {
+		// The running one last: until then nothing is missing.
+		all := i.stack.Containers()
+		slices.SortFunc(all, func(a, b testbed.Container) int { return a.Started.Compare(b.Started) })
+		for _, c := range all {
+			if err := i.engine.Drop(t.Context(), c.ID); err != nil {
+				t.Fatal(err)
+			}
 		}
 		i.ready("db", 1)
 		same(t, one)
