@@ -245,6 +245,9 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 			return err
 		}
 	}
+	if err := a.loop.Executor.Preflight(ctx, plan); err != nil {
+		return err
+	}
 	if err := a.begin(ctx); err != nil {
 		return err
 	}

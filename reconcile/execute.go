@@ -8,6 +8,9 @@ import (
 
 // Executor carries out plans. It decides nothing.
 type Executor interface {
+	// Preflight says why the plan cannot be begun on this host as it is: a full
+	// disk. It is asked before a release is recorded; Execute asks again.
+	Preflight(ctx context.Context, p Plan) error
 	// Execute runs the plan's steps, each after its prerequisites succeeded, and
 	// returns when no step runs any more. Cancelling ctx ends it at the next safe
 	// point: a call to the engine that has begun is allowed to finish.

@@ -28,6 +28,7 @@ type host struct {
 	t      *testing.T
 	engine *enginetest.Engine
 	record *record
+	disk   *disk
 	// projects are what Git declares, by revision.
 	revision reconcile.Revision
 	declared map[string]*compose.Project
@@ -47,7 +48,7 @@ type host struct {
 func simulate(t *testing.T, f func(t *testing.T, h *host)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := &host{t: t, engine: enginetest.New(enginetest.Options{Instance: "here"}), record: &record{}, declared: map[string]*compose.Project{}}
+		h := &host{t: t, engine: enginetest.New(enginetest.Options{Instance: "here"}), record: &record{}, disk: &disk{}, declared: map[string]*compose.Project{}}
 		h.boot()
 		defer func() { h.stop() }()
 		f(t, h)
@@ -59,7 +60,7 @@ func simulate(t *testing.T, f func(t *testing.T, h *host)) {
 func (h *host) boot() {
 	ctx, cancel := context.WithCancel(context.Background())
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
-	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Logger: logger})
+	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
 	loop := reconcile.New(reconcile.Options{
 		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: registry{h.engine}, Keeper: h.engine, Executor: executor,
 		History: h.record, Decisions: h.record, Logger: logger,
@@ -220,6 +221,18 @@ type registry struct{ engine *enginetest.Engine }
 
 func (r registry) Resolve(_ context.Context, ref string) (reconcile.Image, error) {
 	return r.engine.Resolve(ref)
+}
+
+// disk is a preflight that finds room or none.
+type disk struct{ full atomic.Bool }
+
+func (d *disk) fill(full bool) { d.full.Store(full) }
+
+func (d *disk) Check(context.Context, reconcile.Plan) error {
+	if d.full.Load() {
+		return reconcile.ErrDiskFull
+	}
+	return nil
 }
 
 // record is history, decisions and journal in memory.

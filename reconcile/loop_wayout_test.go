@@ -138,3 +138,21 @@ func TestARevertThatFailsGoesBackToWhatRan(t *testing.T) {
 		h.expect("sync", string(h.status().Sync), "held")
 	})
 }
+
+// A disk without room is asked about before a release is recorded, or every retry
+// would leave a row.
+func TestRetriesOnAFullDiskLeaveNoRows(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:1.1", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.disk.fill(true)
+		h.push("v1.1.0", web("1.1"))
+		h.pass(time.Hour)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded")
+		h.disk.fill(false)
+		h.pass(10 * time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+	})
+}

@@ -84,6 +84,9 @@ func (l *Loop) noteEngine(err error) {
 		l.Emit(Event{At: l.Now(), Kind: EventEngineLost, Severity: SeverityError, Message: err.Error()})
 	case err == nil && l.engineErr != nil:
 		l.Emit(Event{At: l.Now(), Kind: EventEngineRecovered, Severity: SeverityInfo, Message: "container engine answers again"})
+		for _, s := range l.stacks {
+			s.fixes = nil // what an outage took down is nobody's sabotage
+		}
 	}
 	l.engineErr = err
 }

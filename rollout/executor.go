@@ -74,8 +74,8 @@ func (e *Executor) Execute(ctx context.Context, job reconcile.Job) reconcile.Res
 	if err != nil {
 		return refused(fmt.Errorf("execute plan of stack %s: %w", job.Plan.Stack, err))
 	}
-	if err := e.clear(ctx, job.Plan); err != nil {
-		return refused(fmt.Errorf("preflight of stack %s: %w", job.Plan.Stack, err))
+	if err := e.Preflight(ctx, job.Plan); err != nil {
+		return refused(err)
 	}
 	return newExecution(e, job, steps).run(ctx)
 }
@@ -85,14 +85,18 @@ func (e *Executor) Execute(ctx context.Context, job reconcile.Job) reconcile.Res
 // as is right after events were lost. It never blocks.
 func (e *Executor) Changed(containerID string) { e.bells.ring(containerID) }
 
-// clear asks the preflight whether a plan that changes anything may begin.
-func (e *Executor) clear(ctx context.Context, plan reconcile.Plan) error {
+// Preflight implements reconcile.Executor: it asks whether a plan that changes
+// anything may begin.
+func (e *Executor) Preflight(ctx context.Context, plan reconcile.Plan) error {
 	if e.preflight == nil {
 		return nil
 	}
 	for _, s := range plan.Steps {
 		if s.Kind.Mutates() {
-			return e.preflight.Check(ctx, plan)
+			if err := e.preflight.Check(ctx, plan); err != nil {
+				return fmt.Errorf("preflight of stack %s: %w", plan.Stack, err)
+			}
+			return nil
 		}
 	}
 	return nil
