@@ -1,0 +1,216 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"davit/engine/enginetest"
+	"davit/reconcile"
+	"davit/rollout"
+)
+
+// TestEveryGoldenPlanCutOffAtEveryStepEndsAlike puts the world of each golden case
+// on the engine in memory and carries its plan out: once in peace, and once for
+// every mutation and each side of it with a death there. Whoever comes after only
+// looks and plans anew, and must end where the undisturbed run ended.
+func TestEveryGoldenPlanCutOffAtEveryStepEndsAlike(t *testing.T) {
+	files, err := filepath.Glob("../testdata/plans/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden plans found: %v", err)
+	}
+	points := 0
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := parseCase(t, archive)
+			if _, err := reconcile.NewPlan(c.desired, c.observed, now); err != nil {
+				return // it is about a refusal
+			}
+			want, mutations := enact(t, archive, 0, enginetest.Before)
+			for n := 1; n <= mutations; n++ {
+				for _, side := range []enginetest.Moment{enginetest.Before, enginetest.After} {
+					points++
+					if got, _ := enact(t, archive, n, side); got != want {
+						t.Errorf("cut off %s mutation %d of %d:\n got %s\nwant %s", side, n, mutations, got, want)
+					}
+				}
+			}
+		})
+	}
+	t.Logf("covered %d points of %d golden plans", points, len(files))
+}
+
+// stage is one golden case on an engine in memory.
+type stage struct {
+	t      *testing.T
+	engine *enginetest.Engine
+	c      planCase
+	// ids are the engine's image IDs by the golden files' made-up ones.
+	ids map[string]string
+
+	mu        sync.Mutex
+	mutations int
+	dead      bool
+}
+
+// enact carries a case out, with a death at the nth mutation (0 for none), and
+// says how it ended and how many mutations an undisturbed run needs.
+func enact(t *testing.T, archive *txtar.Archive, n int, side enginetest.Moment) (end string, mutations int) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{t: t, engine: enginetest.New(enginetest.Options{Instance: "here"}), c: parseCase(t, archive), ids: map[string]string{}}
+		s.set()
+		s.engine.Interrupt(func(_ enginetest.Op, at enginetest.Moment) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if at == enginetest.Before && !s.dead {
+				s.mutations++
+			}
+			if s.mutations == n && at == side {
+				s.dead = true
+			}
+			if s.dead {
+				return errKilled
+			}
+			return nil
+		})
+		for range 6 {
+			if s.play() {
+				break
+			}
+		}
+		time.Sleep(2 * time.Hour) // standbys are over
+		for range 4 {
+			s.play()
+		}
+		end, mutations = s.summary(), s.mutations
+	})
+	return end, mutations
+}
+
+// set builds the world that the case observes.
+func (s *stage) set() {
+	d, shift := &s.c.desired, time.Since(now)
+	for _, service := range d.Project.Services {
+		fact := d.Images[service.Name]
+		b := enginetest.Behaviour{Healthcheck: fact.Healthcheck, HealthyAfter: time.Second, Volumes: fact.Volumes}
+		if service.OneShot {
+			b = enginetest.Behaviour{Exits: true, ExitAfter: time.Second}
+		}
+		image := s.engine.AddImage(fact.Ref, b)
+		s.ids[service.Name+" "+fact.ID] = image.ID
+		fact.ID, fact.Digest, fact.Local = image.ID, "", true
+		d.Images[service.Name] = fact
+	}
+	for _, n := range s.c.observed.Networks {
+		if _, declared := d.Project.Model.Networks[n.Key]; declared {
+			s.must(s.engine.CreateNetwork(s.t.Context(), d.Project, n.Key))
+		} else {
+			s.engine.AddNetwork(n.Name)
+		}
+	}
+	for _, c := range s.c.observed.Containers {
+		s.place(c, shift)
+	}
+}
+
+// place puts an observed container there. One that is only just starting is
+// started, so that it comes to an end.
+func (s *stage) place(c reconcile.Container, shift time.Duration) {
+	key := c.Service + " " + c.ImageID
+	if s.ids[key] == "" {
+		s.ids[key] = s.engine.AddImage(c.ImageRef, enginetest.Behaviour{HealthyAfter: time.Second}).ID
+	}
+	c.ImageID = s.ids[key]
+	for _, at := range []*time.Time{&c.Created, &c.Started, &c.Finished} {
+		if !at.IsZero() {
+			*at = at.Add(shift)
+		}
+	}
+	starting := c.State == reconcile.Running && c.Health == reconcile.HealthStarting
+	if starting || c.State == reconcile.Created {
+		c.State, c.Started, c.Health = reconcile.Created, time.Time{}, reconcile.HealthNone
+	}
+	id := s.engine.AddContainer(c)
+	if starting {
+		s.must(s.engine.Start(s.t.Context(), id))
+	}
+}
+
+func (s *stage) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// play looks, plans and carries the plan out, and reports whether there was
+// nothing to do. Whoever plays is alive.
+func (s *stage) play() bool {
+	s.mu.Lock()
+	s.dead = false
+	s.mu.Unlock()
+	o, err := s.engine.Observe(s.t.Context())
+	s.must(err)
+	p, err := reconcile.NewPlan(s.c.desired, o, time.Now())
+	s.must(err)
+	if p.Empty() {
+		return true
+	}
+	executor := rollout.New(rollout.Options{Engine: s.engine, Journal: &record{}})
+	result := executor.Execute(s.t.Context(), reconcile.Job{Plan: p, Release: reconcile.Release{Stack: p.Stack, Seq: 2}, Report: func(reconcile.Event) {}})
+	switch {
+	case result.Failure != nil && !strings.Contains(result.Failure.Reason, errKilled.Error()):
+		s.t.Fatalf("the content failed: %s\n%s", result.Failure.Reason, p)
+	case result.Err != nil && !errors.Is(result.Err, errKilled) && !errors.Is(result.Err, context.Canceled):
+		s.t.Fatalf("%v\n%s", result.Err, p)
+	case result.Err == nil && result.Failure == nil:
+		s.c.desired.Settled = true
+	}
+	return false
+}
+
+// summary is what must be equal: what runs, how it is known and kept, its data,
+// and what else is left.
+func (s *stage) summary() string {
+	o, err := s.engine.Observe(s.t.Context())
+	s.must(err)
+	var lines []string
+	stopped := map[string]int{}
+	for _, c := range o.Containers {
+		if !c.Running() {
+			stopped[c.Service]++
+			continue
+		}
+		names := map[string]bool{}
+		for _, e := range c.Endpoints {
+			for _, a := range e.Aliases {
+				names[a] = true
+			}
+		}
+		data := slices.Sorted(maps.Values(c.Volumes))
+		for i, v := range data {
+			if strings.HasPrefix(v, "8f60") || strings.HasPrefix(v, s.c.desired.Project.Name) {
+				continue
+			}
+			data[i] = "a new one"
+		}
+		lines = append(lines, fmt.Sprintf("%s image=%.15s restart=%s found=%v healthy=%v fixed-name=%v data=%v", c.Service, c.ImageID, c.Restart,
+			names[c.Service], c.Health == reconcile.Healthy, !strings.HasPrefix(c.Name, s.c.desired.Project.Name+"-"), data))
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("%s; stopped %v; %d networks", strings.Join(lines, "; "), stopped, len(o.Networks))
+}
