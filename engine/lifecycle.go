@@ -30,18 +30,25 @@ const (
 func (e *Engine) Start(ctx context.Context, id string) error {
 	e.ours.start(id)
 	defer e.seen.forget(id)
-	deadline := time.Now().Add(clearing)
-	err := e.start(ctx, id)
-	for err != nil && strings.Contains(err.Error(), "id already in use") && time.Now().Before(deadline) {
-		select {
-		case <-time.After(clearingAgain):
-			err = e.start(ctx, id)
-		case <-ctx.Done():
-			return fmt.Errorf("start container %s: %w", id, context.Cause(ctx))
-		}
-	}
+	err := whileClearing(ctx, "id already in use", func() error { return e.start(ctx, id) })
 	if err != nil && (strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")) {
 		return reconcile.WithHint(err, "another container or process owns that host port (docker ps, ss -ltnp)")
+	}
+	return err
+}
+
+// whileClearing repeats f for as long as its error says that the engine has not
+// yet cleared up what was before.
+func whileClearing(ctx context.Context, symptom string, f func() error) error {
+	deadline := time.Now().Add(clearing)
+	err := f()
+	for err != nil && strings.Contains(err.Error(), symptom) && time.Now().Before(deadline) {
+		select {
+		case <-time.After(clearingAgain):
+			err = f()
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		}
 	}
 	return err
 }
@@ -130,9 +137,12 @@ func (e *Engine) SetRestart(ctx context.Context, id, policy string) error {
 		return err
 	}
 	defer e.seen.forget(id)
-	err = e.do(ctx, "set the restart policy of container "+id, func(ctx context.Context, c *client.Client) error {
-		_, err := c.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: p})
-		return err
+	// A container that crashes in a loop may be between two lives just now.
+	err = whileClearing(ctx, "cannot update a", func() error {
+		return e.do(ctx, "set the restart policy of container "+id, func(ctx context.Context, c *client.Client) error {
+			_, err := c.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: p})
+			return err
+		})
 	})
 	if err != nil {
 		return err
