@@ -55,6 +55,9 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 // run carries the verdict out. Its error is trouble that is not the content's
 // fault.
 func (a *attempt) run(ctx context.Context) error {
+	if a.verdict.Act == ActStop {
+		return a.standDown(ctx)
+	}
 	if err := a.choose(); err != nil {
 		return a.refuse(ctx, err)
 	}

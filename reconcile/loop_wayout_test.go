@@ -156,3 +156,21 @@ func TestRetriesOnAFullDiskLeaveNoRows(t *testing.T) {
 		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
 	})
 }
+
+func TestAFirstDeployThatNeverBecomesHealthyIsStoppedForInspection(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:bad", sick())
+		h.image("shop:1.0", healthy())
+		h.push("v1.0.0", web("bad"))
+		h.pass(time.Hour)
+		h.expect("running", h.running(), "")
+		if n := len(h.observe().Containers); n != 1 {
+			t.Errorf("%d containers, want the failed one, stopped", n)
+		}
+		h.expect("history", h.history(), "#1 deploy v1.0.0 failed")
+		h.expect("sync", string(h.status().Sync), "held")
+		h.push("v1.0.1", web("1.0"))
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.0")
+	})
+}

@@ -142,6 +142,8 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 		return time.Time{}
 	case ActKeep:
 		return l.keep(ctx, s, in, v, now)
+	case ActStop:
+		return l.standDown(ctx, s, in, v, now)
 	}
 	if now.Before(s.backoff.until) {
 		l.overdue(s, in, now)

@@ -193,8 +193,13 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 	if a.verdict.Reason != "" {
 		none.Notes[0] += ": " + a.verdict.Reason
 	}
-	if a.verdict.Act == ActNothing {
+	switch a.verdict.Act {
+	case ActNothing:
 		return none, nil
+	case ActStop:
+		p := leftRunning(a.stack.name, a.loop.Instance, a.in.History, observed)
+		p.Notes = none.Notes
+		return p, nil
 	}
 	if err := a.choose(); err != nil || a.project == nil {
 		return none, err

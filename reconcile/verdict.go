@@ -53,9 +53,11 @@ const (
 	ActDeploy
 	// ActReturn brings an earlier release's content back with its own images.
 	ActReturn
+	// ActStop stops what a failed release left where nothing is to return to.
+	ActStop
 )
 
-func (a Act) String() string { return [...]string{"nothing", "keep", "deploy", "return"}[a] }
+func (a Act) String() string { return [...]string{"nothing", "keep", "deploy", "return", "stop"}[a] }
 
 // Verdict is what was decided about a stack, and why.
 type Verdict struct {
@@ -185,7 +187,8 @@ func disproven(history []Release, pin Pin) bool {
 func (v Verdict) goBack(s Situation, failed *Release) Verdict {
 	v.Failed, v.Sync = failed, SyncHeld
 	if v.Current == nil {
-		return v.leave(SyncHeld, "release #"+fmt.Sprint(failed.Seq)+" failed, and there is no good release to return to: "+failed.Failure)
+		v.Act, v.Reason = ActStop, fmt.Sprintf("release #%d failed, and there is no good release to return to: %s", failed.Seq, failed.Failure)
+		return v
 	}
 	v.Act, v.Kind, v.Restore = ActReturn, KindAutoRollback, v.Current
 	v.Reason = fmt.Sprintf("release #%d failed: %s", failed.Seq, failed.Failure)
