@@ -290,7 +290,7 @@ func serveSSHTo(t *testing.T, feed func(in io.WriteCloser, s gliderssh.Session))
 				_ = s.Exit(127)
 				return
 			}
-			go feed(in, s) // ends with the session
+			go feed(in, s) // ends when s is closed
 			code := 0
 			if cmd.Wait() != nil {
 				code = 128
