@@ -45,7 +45,7 @@ func (b *Bed) NewAgent(r Run) *Agent {
 	}
 	args := []string{"--repo", r.Repo, "--data", r.Data, "--engine", r.Engine, "--interval", r.Interval.String()}
 	a := &Agent{
-		Data: r.Data, Host: r.Engine, Args: append(args, r.Args...), Env: r.Env, Patience: time.Minute,
+		Data: r.Data, Host: r.Engine, Args: append(args, r.Args...), Env: r.Env, Patience: 3 * time.Minute,
 		tb: b.tb, binary: b.davit, home: b.directory("home"), log: &journal{},
 	}
 	b.tb.Cleanup(func() {
