@@ -116,6 +116,11 @@ func (c *course) until(want []string, killed <-chan struct{}) {
 		default:
 		}
 		got := c.shape()
+		if killed != nil && c.proxy.Struck() {
+			// What is wanted may be the doing of the very request that kills.
+			<-killed
+			continue
+		}
 		if slices.Equal(got, want) || killed == nil && slices.EqualFunc(got, want, orHoldsMore) {
 			return
 		}

@@ -119,6 +119,14 @@ func (p *EngineProxy) Arm(n int, moment Moment, strike func()) {
 	p.trap = &trap{left: n, moment: moment, strike: strike}
 }
 
+// Struck reports whether the trap has been sprung. It has before the engine hears of
+// the call.
+func (p *EngineProxy) Struck() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trap != nil && p.trap.struck != nil
+}
+
 // Disarm takes the trap away and returns the call that it struck, if it did.
 func (p *EngineProxy) Disarm() (Call, bool) {
 	p.mu.Lock()
