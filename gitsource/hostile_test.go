@@ -288,9 +288,16 @@ func TestDeadlinesHoldAgainstServersThatStall(t *testing.T) {
 	}
 	drip := func(opening string) func(net.Conn) {
 		return func(c net.Conn) {
-			go func() { _, _ = io.Copy(io.Discard, c) }()
+			asked := make(chan struct{})
+			go func() {
+				// An answer to a question that was not asked is another mistake.
+				_, _ = c.Read(make([]byte, 1))
+				close(asked)
+				_, _ = io.Copy(io.Discard, c)
+			}()
 			go func() {
 				defer c.Close()
+				<-asked
 				_, err := io.WriteString(c, opening)
 				for err == nil {
 					time.Sleep(5 * time.Millisecond)

@@ -172,9 +172,11 @@ var (
 	release  = regexp.MustCompile(`:r[0-9]+$`)
 )
 
-// start runs the agent and as many rounds as leave a full set of kept releases.
+// start runs the agent and as many rounds as leave a full set of kept releases,
+// and waits until what they replaced is cleared away.
 func (c *course) start() {
 	c.Helper()
+	defer func() { c.until(c.outcome(c.round), make(chan struct{})) }()
 	for range keptReleases {
 		c.round++
 		commit := c.declare(c.round)
@@ -321,20 +323,6 @@ func TestKillAnywhereInAFailedReleaseAndItsReturn(t *testing.T) {
 		kept, bad = append(kept, good), nil
 		return declare(good, map[string]string{"DRAIN": "0s"})
 	}
-	c.settled = c.byCommit
-	c.declare = deploy
-	c.start()
-	c.between = func(round int) {
-		if len(bad) == 2 { // what failed is cleared away by the next success
-			commit := deploy(1000 + round)
-			c.poll()
-			c.waitCommit(commit)
-		}
-	}
-	c.declare = func(round int) string {
-		bad = append(bad, fmt.Sprintf("2.%d", round))
-		return declare(bad[len(bad)-1], map[string]string{"DRAIN": "0s", "HEALTH": "never"})
-	}
 	c.outcome = func(int) []string {
 		lines := []string{"db " + good + ", healthy as db, restart always"}
 		for _, version := range bad {
@@ -342,6 +330,20 @@ func TestKillAnywhereInAFailedReleaseAndItsReturn(t *testing.T) {
 		}
 		slices.Sort(lines)
 		return append(lines, "held of db: "+strings.Join(kept[len(kept)-keptReleases:], " "))
+	}
+	c.declare = deploy
+	c.start()
+	c.between = func(round int) {
+		if len(bad) == 2 { // what failed is cleared away by the next success
+			commit := deploy(1000 + round)
+			c.poll()
+			c.waitCommit(commit)
+			c.until(c.outcome(round), make(chan struct{}))
+		}
+	}
+	c.declare = func(round int) string {
+		bad = append(bad, fmt.Sprintf("2.%d", round))
+		return declare(bad[len(bad)-1], map[string]string{"DRAIN": "0s", "HEALTH": "never"})
 	}
 	c.settled = func(commit string) {
 		failed := c.agent.WaitRelease(c.stack.Name, "the release of "+commit[:7]+" to have failed", func(x testbed.Release) bool {

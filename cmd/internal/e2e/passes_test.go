@@ -82,7 +82,8 @@ func (r *rig) checkLists() {
 		}
 	}
 	r.Logf("%d lists of containers, %d of networks, besides %v", containers, networks, others)
-	if containers == 0 || containers != networks {
+	// The first and the last pass may have been counted by half.
+	if containers == 0 || containers-networks > 1 || networks-containers > 1 {
 		r.Errorf("%d lists of containers and %d of networks, want one of each in every pass", containers, networks)
 	}
 }

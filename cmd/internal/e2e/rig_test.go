@@ -30,7 +30,6 @@ func newRig(t *testing.T, stack string) *rig {
 	bed := testbed.New(t)
 	r := &rig{T: t, bed: bed, stack: bed.Stack(stack), repo: bed.Repo(stack), proxy: bed.Proxy(), versions: map[string]string{}}
 	r.agent = bed.NewAgent(testbed.Run{Repo: r.repo.URL, Engine: r.proxy.Host, Args: []string{"--branch", "main"}})
-	r.agent.Patience = time.Minute
 	return r
 }
 
