@@ -64,4 +64,12 @@ type CreateRequest struct {
 	// Release and Version go into its labels.
 	Release int64
 	Version string
+	// Peers are the containers, by service, whose namespaces, volumes or names the
+	// container shares: `network_mode: service:db`, volumes_from, links.
+	Peers map[string][]Peer
+}
+
+// Peer is a container of another service that one to be created refers to.
+type Peer struct {
+	ID, Name string
 }

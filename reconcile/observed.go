@@ -9,6 +9,8 @@ type Observed struct {
 	At         time.Time
 	Containers []Container
 	Networks   []Network
+	// Volumes are the named volumes that the containers mount.
+	Volumes []Volume
 }
 
 // Container is a container that carries Compose's project label. Everything is
@@ -49,6 +51,42 @@ type Container struct {
 	// Volumes are the names of the volumes it mounts, anonymous ones included, by
 	// their path in the container.
 	Volumes map[string]string
+	// Mounts are all its mounts, sorted by path; those of volumes included.
+	Mounts []Mount
+	// ConfigHash and WorkingDir are Compose's labels: the hash of the service it
+	// was made from, and the project directory of whoever made it.
+	ConfigHash, WorkingDir string
+	// ConfigFiles is Compose's label with the files it was made from.
+	ConfigFiles string
+	// StopByHand is true when it was stopped, and neither this davit nor its own
+	// process ended it.
+	StopByHand bool
+}
+
+// Mount is something of the host, or a volume, that a container mounts.
+type Mount struct {
+	// Path is where the container has it.
+	Path string
+	Kind MountKind
+	// Source is the path on the host of a bind, the name of a volume, or the
+	// reference of an image; "" for tmpfs.
+	Source string
+	// Writable is true where the container may write.
+	Writable bool
+}
+
+// MountKind is what a mount is of.
+type MountKind int
+
+const (
+	MountBind MountKind = iota
+	MountVolume
+	MountTmpfs
+	MountOther
+)
+
+func (k MountKind) String() string {
+	return [...]string{"bind", "volume", "tmpfs", "other"}[k]
 }
 
 // Endpoint is a container's place in one network.
@@ -101,6 +139,16 @@ type Network struct {
 	Stack, Key string
 	// Instance is the davit that made it.
 	Instance string
+	// ConfigHash is Compose's label: the hash of the definition that it was made
+	// from; "" where nobody recorded one.
+	ConfigHash string
+}
+
+// Volume is a named volume that carries Compose's project label.
+type Volume struct {
+	Name string
+	// Stack, Key and ConfigHash come from Compose's labels.
+	Stack, Key, ConfigHash string
 }
 
 // ownedBy are the containers of a stack that the davit called instance made.
