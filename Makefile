@@ -10,10 +10,10 @@ IMAGE    ?= davit:$(VERSION)
 STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test soak demo lint bench image dist clean
+.PHONY: help build test soak demo lint bench image dist composer clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/davit, static and stripped
 	$(STATIC) -o bin/davit ./cmd/davit
@@ -35,6 +35,9 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 
 bench: ## the Go benchmarks of the planner and the loader
 	go test -run '^$$' -bench . -benchmem ./reconcile/... ./compose/...
+
+composer: ## bin/composer: Docker Compose itself, which davit is held against
+	cd tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/composer ./composer
 
 image: build ## a container image from scratch: the binary and root certificates
 	go run ./scripts/cacerts > bin/ca-certificates.crt
