@@ -42,7 +42,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 func whileClearing(ctx context.Context, symptom string, f func() error) error {
 	deadline := time.Now().Add(clearing)
 	err := f()
-	for err != nil && strings.Contains(err.Error(), symptom) && time.Now().Before(deadline) {
+	for err != nil && strings.Contains(strings.ToLower(err.Error()), symptom) && time.Now().Before(deadline) {
 		select {
 		case <-time.After(clearingAgain):
 			err = f()
@@ -138,7 +138,7 @@ func (e *Engine) SetRestart(ctx context.Context, id, policy string) error {
 	}
 	defer e.seen.forget(id)
 	// A container that crashes in a loop may be between two lives just now.
-	err = whileClearing(ctx, "cannot update a", func() error {
+	err = whileClearing(ctx, "cannot update", func() error {
 		return e.do(ctx, "set the restart policy of container "+id, func(ctx context.Context, c *client.Client) error {
 			_, err := c.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: p})
 			return err
