@@ -14,6 +14,7 @@ import (
 // stack with DAVIT_ variables masked.
 func (l *loading) project(real, hashed *rendering) (*Project, error) {
 	separate := hashed != real
+	apart := real.apart()
 	l.settle(real)
 	if separate {
 		l.settle(hashed)
@@ -27,6 +28,10 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 		hashed = &twin
 	}
 	l.remarks(real)
+	written, err := l.likeCompose(real, apart)
+	if err != nil {
+		return nil, err
+	}
 	place := l.placement(real.model.Services)
 	l.place(place, real, hashed)
 	p := &Project{
@@ -35,6 +40,7 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 		WorkingDir: place.home,
 		Unset:      real.needs(),
 		Content:    place.contents(),
+		written:    written,
 	}
 	if err := l.fill(p, real, hashed); err != nil {
 		return nil, err
@@ -99,9 +105,7 @@ func (l *loading) service(p *Project, name string) Service {
 	if s.DependsOn, err = dependencies(config, p.Model.Services); err != nil {
 		l.problem(key+".depends_on", err)
 	}
-	if s.ConfigHash, err = ConfigHash(config); err != nil {
-		l.problem(key, err)
-	}
+	s.ConfigHash = p.ConfigHash(name, p.HashContext(nil))
 	return s
 }
 

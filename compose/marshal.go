@@ -21,6 +21,9 @@ type stored struct {
 	Notes      []Note            `json:"notes"`
 	Content    []Content         `json:"content"`
 	Parts      map[string]string `json:"parts"`
+	// Written and Origin are missing in what earlier versions stored.
+	Written map[string]written `json:"written,omitempty"`
+	Origin  *Origin            `json:"origin,omitempty"`
 }
 
 // storedService is a Service without its Config, which is part of the model.
@@ -50,6 +53,7 @@ func (p *Project) Marshal() ([]byte, error) {
 	s := stored{
 		Version: storedVersion, Name: p.Name, Files: p.Files, WorkingDir: p.WorkingDir, Model: rendered,
 		Settings: p.Settings, Hash: p.Hash, Unset: p.Unset, Notes: p.Notes, Content: p.Content, Parts: p.parts,
+		Written: p.written, Origin: p.Origin,
 	}
 	for _, v := range p.Services {
 		s.Services = append(s.Services, storedService{
@@ -79,6 +83,7 @@ func Unmarshal(data []byte) (*Project, error) {
 	p := &Project{
 		Name: s.Name, Files: s.Files, WorkingDir: s.WorkingDir, Settings: s.Settings, Hash: s.Hash,
 		Unset: s.Unset, Notes: s.Notes, Content: s.Content, rendered: s.Model, parts: s.Parts,
+		written: s.Written, Origin: s.Origin,
 	}
 	var err error
 	if p.Model, err = toModel(p.Name, p.WorkingDir, p.rendered); err != nil {

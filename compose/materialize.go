@@ -141,7 +141,11 @@ func (p *Project) update(stable []Content) ([]Backup, error) {
 		return nil, err
 	}
 	defer root.Close()
-	w := writer{root: root, manifest: p.WorkingDir + ".written.json"}
+	// Not beside an adopted stack's directory, which is somebody else's.
+	if err := os.MkdirAll(filepath.Dir(p.own()), 0o755); err != nil {
+		return nil, err
+	}
+	w := writer{root: root, manifest: p.own() + ".written.json"}
 	if err := w.load(); err != nil {
 		return nil, err
 	}

@@ -64,6 +64,10 @@ func (p *Project) take(s Service, from *Project) {
 	}
 	p.setTiers()
 	p.setOneShots()
+	p.written = maps.Clone(p.written)
+	if w, ok := from.written[s.Name]; ok && p.written != nil {
+		p.written[s.Name] = w
+	}
 	p.Content = slices.Clone(p.Content)
 	for _, c := range from.Content {
 		if mounted(s.Config, p.Model, c) {

@@ -17,6 +17,9 @@ type Project struct {
 	// WorkingDir is the stack's project directory on the host. Relative binds
 	// that Git does not track live below it.
 	WorkingDir string
+	// Origin is where Compose ran the stack before it was adopted, nil for one that
+	// was not.
+	Origin *Origin
 	// Model is the rendered project. The engine reads services, networks,
 	// volumes, configs and secrets from it and never changes it.
 	Model *types.Project
@@ -43,6 +46,8 @@ type Project struct {
 	// parts are keyed sums of everything declared, by "services.web"; Hash is
 	// made of them, so that a mixture of two projects has one too.
 	parts map[string]string
+	// written are the services as Compose's own hash sees them.
+	written map[string]written
 }
 
 // Service is one enabled service of a Project.
@@ -59,8 +64,10 @@ type Service struct {
 	// DAVIT_* values outside image do not count; the content of mounted,
 	// tracked files does.
 	Hash string
-	// ConfigHash is Compose v5's own hash of the service, written as the
-	// com.docker.compose.config-hash label for Compose's commands.
+	// ConfigHash is Compose's own hash of the service as it is run in the project
+	// directory, written as the com.docker.compose.config-hash label for Compose's
+	// commands. A service that shares a namespace or volumes of another has it
+	// completed when a container is made; see Project.ConfigHash.
 	ConfigHash string
 	// Replicas is scale, else deploy.replicas, else 1.
 	Replicas int
