@@ -24,6 +24,10 @@ type LoadOptions struct {
 	Variables Variables
 	// DataDir is the agent's data directory.
 	DataDir string
+	// Policy is what the host allows; nil is the permissive preset.
+	Policy *Policy
+	// Socket is the path of the engine's socket on this host, "" if it has none.
+	Socket string
 	// Key makes the hashes useless to whoever wants to guess a secret from one.
 	// Without a key they are plain sums.
 	Key []byte
@@ -73,6 +77,7 @@ func (l *loading) load(ctx context.Context) (*Project, error) {
 		return nil, l.problems.err()
 	}
 	l.check(real)
+	l.judge(real)
 	hashed := real
 	if l.export.davit && l.problems.empty() {
 		if hashed, err = l.render(ctx, l.environment(masked(), &problems{})); err != nil {
@@ -87,6 +92,9 @@ func (l *loading) load(ctx context.Context) (*Project, error) {
 	p, err := l.project(real, hashed)
 	if err != nil && l.problems.empty() {
 		l.problem("", err)
+	}
+	if err == nil {
+		l.judgePlaces(p)
 	}
 	if !l.problems.empty() {
 		return nil, l.problems.err()
