@@ -147,6 +147,7 @@ func remarks(status string) string {
 
 func copied(o reconcile.Container) reconcile.Container {
 	o.Volumes = maps.Clone(o.Volumes)
+	o.Mounts = slices.Clone(o.Mounts)
 	o.Endpoints = maps.Clone(o.Endpoints)
 	for name, end := range o.Endpoints {
 		end.Aliases = slices.Clone(end.Aliases)

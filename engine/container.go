@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,9 @@ func (e *Engine) Inspect(ctx context.Context, id string) (reconcile.Container, e
 		if err := e.answersAnew(ctx); err != nil {
 			return reconcile.Container{}, fmt.Errorf("inspect container %s: it has ended, and so may the engine: %w: %w", id, reconcile.ErrEngineUnavailable, err)
 		}
+		e.ours.confirm(o.ID)
 	}
+	o.StopByHand = e.ours.ended(o)
 	return o, nil
 }
 
@@ -48,6 +51,9 @@ func observed(c container.InspectResponse) reconcile.Container {
 		Restart:   restartWords(c.HostConfig.RestartPolicy),
 		Endpoints: map[string]reconcile.Endpoint{},
 		Volumes:   map[string]string{},
+		Mounts:    mounted(c),
+
+		ConfigHash: l[labelConfigHash], WorkingDir: l[labelWorkingDir], ConfigFiles: l[labelFiles],
 	}
 	if strings.HasPrefix(o.Name, incomplete) {
 		o.Spec = "" // made from no spec in full
@@ -68,6 +74,29 @@ func observed(c container.InspectResponse) reconcile.Container {
 		}
 	}
 	return o
+}
+
+// mounted is everything that the container mounts, sorted by path.
+func mounted(c container.InspectResponse) []reconcile.Mount {
+	var list []reconcile.Mount
+	for _, m := range c.Mounts {
+		one := reconcile.Mount{Path: m.Destination, Kind: reconcile.MountOther, Source: m.Source, Writable: m.RW}
+		switch m.Type {
+		case mount.TypeBind:
+			one.Kind = reconcile.MountBind
+		case mount.TypeVolume:
+			one.Kind, one.Source = reconcile.MountVolume, m.Name
+		case mount.TypeTmpfs:
+			one.Kind, one.Source = reconcile.MountTmpfs, ""
+		}
+		list = append(list, one)
+	}
+	for path, options := range c.HostConfig.Tmpfs {
+		writable := !slices.Contains(strings.Split(options, ","), "ro")
+		list = append(list, reconcile.Mount{Path: path, Kind: reconcile.MountTmpfs, Writable: writable})
+	}
+	slices.SortFunc(list, func(a, b reconcile.Mount) int { return cmp.Compare(a.Path, b.Path) })
+	return list
 }
 
 // bury takes from a container without a process what an engine that was killed

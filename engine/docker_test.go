@@ -78,7 +78,7 @@ func TestTheEngineKeepsTheContract(t *testing.T) {
 	enginetest.Contract(t, func(t *testing.T) enginetest.Bench {
 		l := newLab(t)
 		return enginetest.Bench{
-			Engine: l.engine, Instance: instance, Project: l.project, Port: freePort(t), Image: l.image,
+			Engine: l.engine, Instance: instance, Project: l.project, Port: freePort(t), Dir: secretDir(t), Image: l.image,
 			StopByHand: func(t *testing.T, id string) {
 				if err := l.docker.ContainerStop(t.Context(), id, container.StopOptions{}); err != nil {
 					t.Fatal(err)
@@ -220,6 +220,15 @@ func (l lab) exec(id string, command ...string) string {
 		l.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+func secretDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("hush"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func freePort(t *testing.T) string {

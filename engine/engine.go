@@ -51,8 +51,12 @@ type Engine struct {
 
 	// making serialises what the engine lets one do twice under one name.
 	making sync.Mutex
-	seen   cache
-	ours   stops
+	// building has room for one build.
+	building chan struct{}
+	seen     cache
+	ours     stops
+	// volumes remembers inspects of volumes.
+	volumes volumeCache
 }
 
 // New prepares an Engine. It does not talk to it: an engine that is down now may
@@ -70,8 +74,10 @@ func New(o Options) (*Engine, error) {
 		pull:      or(o.PullTimeout, time.Hour),
 		stall:     or(o.PullStall, 3*time.Minute),
 		dialling:  make(chan struct{}, 1),
+		building:  make(chan struct{}, 1),
 		seen:      newCache(),
 		ours:      newStops(),
+		volumes:   newVolumeCache(),
 	}
 	c, err := e.dial()
 	if err != nil {

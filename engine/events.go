@@ -27,6 +27,7 @@ const (
 // may have changed: the engine keeps no history across a restart.
 func (e *Engine) Events(ctx context.Context, f func(Change)) error {
 	defer e.seen.setLive(false)
+	defer e.ours.doubt()
 	wait, lost := firstRetry, false
 	for {
 		began := time.Now()
@@ -35,6 +36,7 @@ func (e *Engine) Events(ctx context.Context, f func(Change)) error {
 			f(c)
 		})
 		e.seen.setLive(false)
+		e.ours.doubt()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -90,6 +92,7 @@ func (e *Engine) stream(ctx context.Context, f func(Change)) error {
 			f(change)
 		case <-doubts.answered:
 			for _, change := range doubts.confirmed() {
+				e.ours.confirm(change.Container)
 				f(change)
 			}
 		case <-beat.C:
@@ -156,9 +159,12 @@ func (e *Engine) change(m events.Message) (c Change, foreign, ok bool) {
 	case events.ActionStart, events.ActionDestroy:
 		e.ours.start(c.Container)
 	case events.ActionStop:
+		e.ours.completed(c.Container)
 		foreign = !e.ours.has(c.Container)
 	case events.ActionKill:
-		foreign = !e.ours.has(c.Container) && ends(m.Actor.Attributes["signal"])
+		deadly := ends(m.Actor.Attributes["signal"])
+		e.ours.killed(c.Container, time.Unix(0, m.TimeNano), deadly)
+		foreign = !e.ours.has(c.Container) && deadly
 	}
 	return c, foreign, true
 }

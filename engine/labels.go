@@ -92,17 +92,20 @@ func configFiles(p *compose.Project) string {
 	return strings.Join(files, ",")
 }
 
-// networkLabels and volumeLabels leave out Compose's config-hash: Compose takes
-// a network or volume without one as it is, and offers to delete one whose hash
-// differs from its own idea, the data with it.
+// networkLabels and volumeLabels are Compose's, its own hash of the definition
+// included, by which it and davit see that one has changed.
 func networkLabels(p *compose.Project, key, instance string) map[string]string {
 	n := p.Model.Networks[key]
-	return resourceLabels(p, []types.Labels{n.Labels, n.CustomLabels}, labelNetwork, key, instance)
+	labels := resourceLabels(p, []types.Labels{n.Labels, n.CustomLabels}, labelNetwork, key, instance)
+	labels[labelConfigHash] = p.NetworkHash(key)
+	return labels
 }
 
 func volumeLabels(p *compose.Project, key, instance string) map[string]string {
 	v := p.Model.Volumes[key]
-	return resourceLabels(p, []types.Labels{v.Labels, v.CustomLabels}, labelVolume, key, instance)
+	labels := resourceLabels(p, []types.Labels{v.Labels, v.CustomLabels}, labelVolume, key, instance)
+	labels[labelConfigHash] = p.VolumeHash(key)
+	return labels
 }
 
 func resourceLabels(p *compose.Project, declared []types.Labels, kind, key, instance string) map[string]string {

@@ -20,8 +20,9 @@ import (
 // inspectors is how many inspects run at once.
 const inspectors = 4
 
-// Observe takes one snapshot of every container of a Compose project and of
-// every network: two lists, and an inspect of what may have changed.
+// Observe takes one snapshot of every container of a Compose project, of the
+// volumes they mount and of every network: two lists, and an inspect of what may
+// have changed.
 func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	o := reconcile.Observed{At: time.Now()}
 	var rows []container.Summary
@@ -41,7 +42,14 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	if o.Containers, err = e.look(ctx, rows, o.At, version); err != nil {
 		return reconcile.Observed{}, err
 	}
+	if o.Volumes, err = e.volumes.look(ctx, e, o.Containers); err != nil {
+		return reconcile.Observed{}, err
+	}
 	e.seen.keepOnly(rows)
+	e.ours.keepOnly(o.Containers)
+	for i, c := range o.Containers {
+		o.Containers[i].StopByHand = e.ours.ended(c) // not a thing to remember
+	}
 	identify(o.Containers, o.Networks)
 	slices.SortFunc(o.Containers, func(a, b reconcile.Container) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
@@ -89,6 +97,7 @@ func (e *Engine) networks(ctx context.Context) ([]reconcile.Network, error) {
 		for _, n := range rows {
 			all = append(all, reconcile.Network{
 				ID: n.ID, Name: n.Name, Stack: n.Labels[labelProject], Key: n.Labels[labelNetwork], Instance: n.Labels[labelInstance],
+				ConfigHash: n.Labels[labelConfigHash],
 			})
 		}
 		return err

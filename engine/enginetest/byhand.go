@@ -25,6 +25,7 @@ func (e *Engine) StopByHand(id string) {
 	e.byHand(id, func(c *container, now time.Time) {
 		c.stopped = true
 		if c.face.Running() {
+			c.byHand = true
 			e.tell(c, "kill", true)
 			e.exit(c, due{at: now})
 		}

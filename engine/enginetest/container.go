@@ -24,6 +24,8 @@ type container struct {
 	// stopped is true once somebody asked the engine to stop it: its policy then
 	// does not start it again.
 	stopped bool
+	// byHand is true once somebody else stopped it, until it starts again.
+	byHand  bool
 	ever    bool // was started at least once
 	due     []due
 	backoff time.Duration
@@ -103,7 +105,7 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	}
 	f := &c.face
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
-	c.ever, c.stopped = true, false
+	c.ever, c.stopped, c.byHand = true, false, false
 	e.address(c)
 	b := c.behaviour
 	if b.Exits {
@@ -185,6 +187,8 @@ func (c *container) snapshot() reconcile.Container {
 		end.Aliases = slices.Clone(end.Aliases)
 		f.Endpoints[name] = end
 	}
+	f.Mounts = slices.Clone(c.face.Mounts)
+	f.StopByHand = c.byHand && (f.State == reconcile.Exited || f.State == reconcile.Dead)
 	f.Volumes = map[string]string{}
 	for path, name := range c.face.Volumes {
 		f.Volumes[path] = name

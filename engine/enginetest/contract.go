@@ -59,6 +59,8 @@ type Bench struct {
 	StopByHand, RemoveByHand func(t *testing.T, id string)
 	// Port is a host port that is free.
 	Port string
+	// Dir is a directory on the host with a file called secret in it.
+	Dir string
 }
 
 // Contract runs every test against benches from newBench, which cleans up after
@@ -85,6 +87,9 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"two containers cannot publish one host port", portTaken},
 		{"a container that vanishes is not observed", vanishes},
 		{"events tell a person's stop from our own", tellsStops},
+		{"mounts and volumes are observed as they are", mounts},
+		{"what Compose records is read back", recorded},
+		{"a person's stop is remembered until the next start", remembersStops},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,12 +1,17 @@
 package enginetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -71,6 +76,7 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		Name: r.Create.Name, Stack: r.Project.Name, Service: r.Service.Name, Number: r.Number,
 		Instance: e.instance, Release: r.Release, Spec: r.Service.Hash, Version: r.Version,
 		ImageRef: ref, ImageID: p.id, Restart: restart,
+		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: configFiles(r.Project),
 		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{},
 	}
 	if err := e.attach(c, r); err != nil {
@@ -130,50 +136,47 @@ func final(c reconcile.Create) string {
 	return c.Name
 }
 
+// configFiles is Compose's label.
+func configFiles(p *compose.Project) string {
+	var files []string
+	for _, f := range p.Files {
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(p.WorkingDir, f)
+		}
+		files = append(files, f)
+	}
+	return strings.Join(files, ",")
+}
+
 // mount gives the container its volumes: declared ones, carried ones where
 // nothing is declared, and a new anonymous one for every other path that wants a
 // volume.
 func (e *Engine) mount(c *container, r reconcile.CreateRequest) {
-	covered := map[string]bool{}
+	m := mounting{engine: e, container: c, request: r, covered: map[string]bool{}}
 	for _, t := range r.Service.Config.Tmpfs {
-		covered[t] = true
+		path, options, _ := strings.Cut(t, ":")
+		m.add(reconcile.Mount{Path: path, Kind: reconcile.MountTmpfs, Writable: !slices.Contains(strings.Split(options, ","), "ro")})
 	}
 	for _, v := range r.Service.Config.Volumes {
-		covered[v.Target] = true
-		switch {
-		case v.Type == types.VolumeTypeVolume && v.Source != "":
-			name := volumeName(r.Project.Model, v.Source)
-			e.volumes[name] = true
-			c.face.Volumes[v.Target] = name
-			if !v.ReadOnly {
-				c.mounts = append(c.mounts, name)
-			}
-		case v.Type == types.VolumeTypeVolume:
-			e.anonymous(c, r, v.Target)
-		case v.Type == types.VolumeTypeBind && !v.ReadOnly:
-			c.mounts = append(c.mounts, v.Source)
-		}
+		m.declared(v)
+	}
+	for _, use := range r.Service.Config.Configs {
+		m.file("/", types.FileReferenceConfig(use), r.Project.Model.Configs[use.Source].File)
+	}
+	for _, use := range r.Service.Config.Secrets {
+		m.file("/run/secrets/", types.FileReferenceConfig(use), r.Project.Model.Secrets[use.Source].File)
 	}
 	for _, path := range c.behaviour.Volumes {
-		if !covered[path] {
-			e.anonymous(c, r, path)
+		if !m.covered[path] {
+			m.anonymous(path)
 		}
 	}
 	for path := range r.Create.Carry {
-		if _, ok := c.face.Volumes[path]; !ok && !covered[path] {
-			e.anonymous(c, r, path)
+		if !m.covered[path] {
+			m.anonymous(path)
 		}
 	}
-}
-
-func (e *Engine) anonymous(c *container, r reconcile.CreateRequest, path string) {
-	name := r.Create.Carry[path]
-	if name == "" {
-		name = e.newID("volume")
-	}
-	e.volumes[name] = true
-	c.face.Volumes[path] = name
-	c.mounts = append(c.mounts, name)
+	slices.SortFunc(c.face.Mounts, func(a, b reconcile.Mount) int { return cmp.Compare(a.Path, b.Path) })
 }
 
 func volumeName(m *types.Project, key string) string {

@@ -33,7 +33,7 @@ type Engine struct {
 	interrupt  func(Op, Moment) error
 	containers map[string]*container // by ID
 	networks   map[string]*reconcile.Network
-	volumes    map[string]bool // by engine name
+	volumes    map[string]volume // by engine name
 	images     library
 	writers    writers
 	log        []Op
@@ -59,7 +59,7 @@ func New(o Options) *Engine {
 		sleep:      o.Sleep,
 		containers: map[string]*container{},
 		networks:   map[string]*reconcile.Network{},
-		volumes:    map[string]bool{},
+		volumes:    map[string]volume{},
 		images:     newLibrary(),
 		writers:    newWriters(),
 		listeners:  map[*listener]bool{},

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +11,8 @@ import (
 	"davit/reconcile"
 )
 
-// Observe is one snapshot of every container and network.
+// Observe is one snapshot of every container, of the named volumes they mount, and
+// of every network.
 func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	var o reconcile.Observed
 	err := e.read(ctx, "observe", func(now time.Time) error {
@@ -21,6 +23,7 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 		for _, n := range e.networks {
 			o.Networks = append(o.Networks, *n)
 		}
+		o.Volumes = e.mountedVolumes()
 		return nil
 	})
 	slices.SortFunc(o.Containers, byName)
@@ -28,6 +31,19 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return o, err
+}
+
+// mountedVolumes are sorted by name; what the engine made up is no name.
+func (e *Engine) mountedVolumes() []reconcile.Volume {
+	used := map[string]reconcile.Volume{}
+	for _, c := range e.containers {
+		for _, name := range c.face.Volumes {
+			if v, ok := e.volumes[name]; ok && !v.unnamed {
+				used[name] = v.face
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(used), func(a, b reconcile.Volume) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // Inspect looks at one container.

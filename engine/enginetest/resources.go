@@ -10,6 +10,12 @@ import (
 	"davit/reconcile"
 )
 
+// volume is a volume, unnamed where the engine made up its name.
+type volume struct {
+	face    reconcile.Volume
+	unnamed bool
+}
+
 // CreateNetwork makes the network that key means in the project, unless it is
 // there. An external one must be there.
 func (e *Engine) CreateNetwork(ctx context.Context, p *compose.Project, key string) error {
@@ -27,6 +33,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, p *compose.Project, key stri
 		}
 		e.networks[name] = &reconcile.Network{
 			ID: e.newID("network"), Name: name, Stack: p.Name, Key: key, Instance: e.instance,
+			ConfigHash: p.NetworkHash(key),
 		}
 		return nil
 	})
@@ -61,10 +68,13 @@ func (e *Engine) CreateVolume(ctx context.Context, p *compose.Project, key strin
 		if !ok {
 			return fmt.Errorf("the project has no volume %q", key)
 		}
-		if bool(declared.External) && !e.volumes[name] {
+		if _, ok := e.volumes[name]; ok {
+			return nil
+		}
+		if declared.External {
 			return reconcile.WithHint(fmt.Errorf("external volume %s not found", name), "create it with: docker volume create %s", name)
 		}
-		e.volumes[name] = true
+		e.volumes[name] = volume{face: reconcile.Volume{Name: name, Stack: p.Name, Key: key, ConfigHash: p.VolumeHash(key)}}
 		return nil
 	})
 }
@@ -82,7 +92,7 @@ func (e *Engine) AddNetwork(name string) string {
 func (e *Engine) AddVolume(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.volumes[name] = true
+	e.volumes[name] = volume{face: reconcile.Volume{Name: name}}
 }
 
 // AddContainer puts a container there as somebody else made it, gives it an ID
@@ -98,7 +108,9 @@ func (e *Engine) AddContainer(c reconcile.Container) string {
 	made.checked = c.Health != reconcile.HealthNone
 	made.ever = c.State != reconcile.Created
 	for _, name := range c.Volumes {
-		e.volumes[name] = true
+		if _, ok := e.volumes[name]; !ok {
+			e.volumes[name] = volume{face: reconcile.Volume{Name: name}}
+		}
 		made.mounts = append(made.mounts, name)
 	}
 	e.containers[c.ID] = made
