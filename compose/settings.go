@@ -17,6 +17,9 @@ type Settings struct {
 	// ImageWait is how long a missing image is merely waited for before the
 	// stack is reported as stalled. Default 30 minutes.
 	ImageWait time.Duration
+	// DependsOn are other stacks, by name: a new content of this one is not begun
+	// before each of them is synced and healthy. The list of stacks may add to it.
+	DependsOn []string
 }
 
 // ServiceSettings is a service's x-davit block.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/loader"
 )
 
 // extension is the one key by which a compose file speaks to davit.
@@ -22,7 +24,7 @@ type keyError struct {
 
 // later are the keys that are defined and that this version does not do.
 var (
-	laterProject = []string{"drift", "depends_on", "windows"}
+	laterProject = []string{"drift", "windows"}
 	laterService = []string{"min_available", "drain", "probes", "ports", "canary", "hooks", "image"}
 )
 
@@ -48,6 +50,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"prune":      truth(&s.Prune),
 		"rollback":   scope(&s.Rollback),
 		"image_wait": duration(&s.ImageWait, 0),
+		"depends_on": stackNames(&s.DependsOn),
 	})
 	return s, errs
 }
@@ -90,7 +93,7 @@ func decodeBlock(value any, later []string, known map[string]setter) []keyError 
 		switch {
 		case ok:
 			for _, e := range set(block[key]) {
-				if e.key != "" {
+				if e.key != "" && !strings.HasPrefix(e.key, "[") {
 					e.key = "." + e.key
 				}
 				errs = append(errs, keyError{key + e.key, e.err})
@@ -133,6 +136,36 @@ func truth(into *bool) setter {
 		}
 		return nil
 	}
+}
+
+// stackNames accepts a list of stacks.
+func stackNames(into *[]string) setter {
+	return func(v any) []keyError {
+		list, ok := v.([]any)
+		if !ok {
+			return wrong("must be a list of stack names")
+		}
+		var errs []keyError
+		names := make([]string, len(list))
+		for i, entry := range list {
+			name, err := stackName(entry)
+			if err != nil {
+				errs = append(errs, keyError{fmt.Sprintf("[%d]", i), err})
+			}
+			names[i] = name
+		}
+		*into = names
+		return errs
+	}
+}
+
+// stackName is a name as Compose allows it.
+func stackName(v any) (string, error) {
+	name, ok := v.(string)
+	if !ok || name == "" || loader.NormalizeProjectName(name) != name {
+		return "", fmt.Errorf("%q is no stack name: it has lower-case letters, digits, dashes and underscores, and begins with a letter or digit", fmt.Sprint(v))
+	}
+	return name, nil
 }
 
 func strategy(into *Strategy) setter {

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func settingsOf(t *testing.T, service string) ServiceSettings {
 
 func TestTheDefaults(t *testing.T) {
 	p := load(t, one("services: {a: {image: a}}"))
-	if want := (Settings{Prune: true, ImageWait: 30 * time.Minute}); p.Settings != want {
+	if want := (Settings{Prune: true, ImageWait: 30 * time.Minute}); !reflect.DeepEqual(p.Settings, want) {
 		t.Errorf("got %+v, want %+v", p.Settings, want)
 	}
 	rolling := Rolling{MaxSurge: Amount{Value: 1}, Monitor: 10 * time.Second}
@@ -123,7 +124,7 @@ func TestWhatARolloutTakesFromDeploy(t *testing.T) {
 
 func TestEverySettingIsRead(t *testing.T) {
 	p := load(t, one(`
-x-davit: {suspend: true, prune: false, rollback: none, image_wait: 60}
+x-davit: {suspend: true, prune: false, rollback: none, image_wait: 60, depends_on: [database]}
 services:
   a:
     image: a
@@ -135,7 +136,7 @@ services:
       monitor: 3m
       standby: {for: 4m}
 `))
-	if want := (Settings{Suspend: true, Rollback: RollbackNone, ImageWait: time.Minute}); p.Settings != want {
+	if want := (Settings{Suspend: true, Rollback: RollbackNone, ImageWait: time.Minute, DependsOn: []string{"database"}}); !reflect.DeepEqual(p.Settings, want) {
 		t.Errorf("got %+v, want %+v", p.Settings, want)
 	}
 	s := p.Services[0].Settings
@@ -156,6 +157,8 @@ func TestMistakesInSettings(t *testing.T) {
 		"a standby that runs":              {"", "standby: {for: 1m, mode: running}", "services.a.x-davit.standby.mode: not supported by this version of davit"},
 		"a strategy of a later version":    {"", "strategy: blue-green", "services.a.x-davit.strategy: blue-green: not supported by this version of davit"},
 		"a rollback of a later version":    {"rollback: stack-with-data", "", "x-davit.rollback: stack-with-data: not supported by this version of davit"},
+		"no list of stacks":                {"depends_on: database", "", "x-davit.depends_on: must be a list of stack names"},
+		"no name of a stack":               {"depends_on: [ok, Data Base]", "", `x-davit.depends_on[1]: "Data Base" is no stack name`},
 		"an unknown word":                  {"", "order: backwards", `services.a.x-davit.order: must be one of auto, start-first, stop-first, not "backwards"`},
 		"nothing that could ever move":     {"", "max_surge: 0", "max_surge and max_unavailable both come to zero for 1 replicas"},
 		"a percentage that rounds to zero": {"", "max_surge: 0, max_unavailable: 50%", "both come to zero for 1 replicas"},

@@ -18,6 +18,8 @@ type attempt struct {
 	in      Situation
 	verdict Verdict
 	trigger Trigger
+	// registry shares what it is asked with the other attempts of the same pass.
+	registry Registry
 
 	project *compose.Project
 	images  map[string]Image
@@ -31,7 +33,7 @@ type attempt struct {
 func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, what string) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: v.Act != ActReturn}
-	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger}
+	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger, registry: l.lookups}
 	l.workers.Go(func() {
 		defer cancel(nil)
 		var err error
@@ -55,8 +57,11 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 // run carries the verdict out. Its error is trouble that is not the content's
 // fault.
 func (a *attempt) run(ctx context.Context) error {
-	if a.verdict.Act == ActStop {
+	switch a.verdict.Act {
+	case ActStop:
 		return a.standDown(ctx)
+	case ActRemove:
+		return a.loop.takeDown(ctx, a.stack.name, "as the repository declares")
 	}
 	if err := a.choose(); err != nil {
 		return a.refuse(ctx, err)
@@ -107,7 +112,7 @@ func (a *attempt) clearUp(ctx context.Context, plan Plan) error {
 }
 
 func (a *attempt) resolver(pins map[string]Image) resolver {
-	return resolver{engine: a.loop.Engine, registry: a.loop.Registry, pinned: pins, strict: a.verdict.Act != ActDeploy}
+	return resolver{engine: a.loop.Engine, registry: a.registry, pinned: pins, strict: a.verdict.Act != ActDeploy}
 }
 
 // choose determines the project to plan towards.

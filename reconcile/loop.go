@@ -30,8 +30,8 @@ type Keeper interface {
 	KeepTags(ctx context.Context) (map[string]string, error)
 }
 
-// Options are the parts of a Loop. All but Now, KeepReleases and Parallel are
-// required.
+// Options are the parts of a Loop. All but Memory, Sources, Scrub, Now, KeepReleases and
+// Parallel are required.
 type Options struct {
 	Instance  string
 	Engine    Engine
@@ -40,9 +40,18 @@ type Options struct {
 	Executor  Executor
 	History   History
 	Decisions Decisions
+	// Memory keeps which source each stack belongs to. Without one that is known
+	// only while the loop lives.
+	Memory Memory
+	// Sources are the names of all that may declare something; one without a name
+	// when empty.
+	Sources []string
 	// Emit receives every event; it must return quickly.
 	Emit   func(Event)
 	Logger *slog.Logger
+	// Scrub takes known secrets out of values that are to be shown; nil leaves them
+	// as they are.
+	Scrub func(string) string
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// KeepReleases is how many good releases keep their images; 3 when 0.
@@ -51,7 +60,7 @@ type Options struct {
 	Parallel int
 }
 
-// Loop drives every stack of one source towards what is declared. It is level
+// Loop drives every stack of its sources towards what is declared. It is level
 // triggered: whatever wakes it, a pass observes everything once and decides for
 // each stack from what is so now.
 type Loop struct {
@@ -61,12 +70,17 @@ type Loop struct {
 	slots   chan struct{}
 	workers sync.WaitGroup
 
-	mu          sync.Mutex
-	declaration *Declaration
-	source      sourceState
-	stacks      map[string]*stack
-	observed    Observed
-	engineErr   error
+	mu     sync.Mutex
+	claims *claims
+	// polled is how the last polls of each source went.
+	polled map[string]sourceState
+	stacks map[string]*stack
+	// clashes are the refused claims that were reported, and when.
+	clashes map[string]time.Time
+	// lookups answers what the registries were asked in this pass already.
+	lookups   *lookups
+	observed  Observed
+	engineErr error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
 }
@@ -93,6 +107,9 @@ var (
 
 // New returns a loop that does nothing until Run or Settle.
 func New(o Options) *Loop {
+	if o.Scrub == nil {
+		o.Scrub = func(value string) string { return value }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -106,7 +123,11 @@ func New(o Options) *Loop {
 		Options: o,
 		wake:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, o.Parallel),
+		claims:  newClaims(o.Sources),
+		polled:  map[string]sourceState{},
 		stacks:  map[string]*stack{},
+		clashes: map[string]time.Time{},
+		lookups: newLookups(o.Registry),
 	}
 }
 
@@ -159,26 +180,21 @@ func (l *Loop) busy() bool {
 	return false
 }
 
-// Declare tells the loop what the newest revision declares. Work on other
-// content of a stack is superseded at its next safe point.
+// Declare tells the loop what the newest revision of a source declares. Work on
+// other content of a stack is superseded at its next safe point.
 func (l *Loop) Declare(d Declaration) {
 	l.mu.Lock()
-	news, what := l.declaration == nil || l.declaration.Revision.Commit != d.Revision.Commit, "new revision "
-	if l.declaration == nil {
+	before := l.claims.latest[d.Source]
+	news, what := before == nil || before.Revision.Commit != d.Revision.Commit, "new revision "
+	if before == nil {
 		what = "following " // new or not: this agent has only just started
 	}
-	l.declaration = &d
-	for _, p := range d.Projects {
-		s := l.stack(p.Name)
-		if s.declared == p.Hash {
-			continue
-		}
-		s.declared, s.backoff, s.barred, s.retry = p.Hash, backoff{}, false, ""
-		if s.work != nil && s.work.declared != p.Hash {
-			s.work.cancel(errSuperseded)
-		}
-	}
+	l.claims.declare(d)
+	l.adopt()
 	l.mu.Unlock()
+	if d.Source != "" {
+		what = "source " + d.Source + ": " + what
+	}
 	if news {
 		l.Emit(Event{At: l.Now(), Kind: EventNewRevision, Severity: SeverityInfo, Version: d.Revision.Version, Commit: d.Revision.Commit,
 			Message: what + d.Revision.Short() + ": " + d.Revision.Subject})
@@ -186,15 +202,17 @@ func (l *Loop) Declare(d Declaration) {
 	l.poke()
 }
 
-// SourceState tells the loop how the last poll went: the time of a successful
-// listing, or the error of a failed one. Nothing that runs is touched.
-func (l *Loop) SourceState(at time.Time, err error) {
+// SourceState tells the loop how the last poll of a source went: the time of a
+// successful listing, or the error of a failed one. Nothing that runs is touched.
+func (l *Loop) SourceState(source string, at time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	state := l.polled[source]
 	if err == nil {
-		l.source.at = at
+		state.at = at
 	}
-	l.source.err = err
+	state.err = err
+	l.polled[source] = state
 }
 
 // Wake asks for a pass over a stack, or over all of them for "". It never blocks.
@@ -222,7 +240,7 @@ func (l *Loop) stack(name string) *stack {
 	s, ok := l.stacks[name]
 	if !ok {
 		s = &stack{name: name, trigger: TriggerStartup, logger: l.Logger.With("stack", name)}
-		if l.declaration != nil && !l.observed.At.IsZero() {
+		if len(l.claims.latest) > 0 && !l.observed.At.IsZero() {
 			s.trigger = TriggerPoll
 		}
 		l.stacks[name] = s

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -187,21 +186,7 @@ func (l *Loop) Remove(ctx context.Context, stack, actor string) error {
 		l.mu.Unlock()
 		l.poke()
 	}()
-	observed, err := l.Engine.Observe(ctx)
-	if err != nil {
-		return err
-	}
-	job := Job{Plan: removal(s.name, l.Instance, observed), Report: l.Emit}
-	result := l.Executor.Execute(ctx, job)
-	if result.Failure != nil {
-		return fmt.Errorf("remove stack %s: %s", stack, result.Failure.Reason)
-	}
-	if result.Err != nil {
-		return fmt.Errorf("remove stack %s: %w", stack, result.Err)
-	}
-	l.Emit(Event{At: l.Now(), Stack: stack, Kind: EventRemoved, Severity: SeverityInfo,
-		Message: "containers and networks removed by " + actor + "; volumes and history are kept"})
-	return l.retag(ctx, stack, nil)
+	return l.takeDown(ctx, s.name, "by "+actor)
 }
 
 // removable refuses to remove what Git still declares, or what Git was not asked
@@ -220,25 +205,6 @@ func (l *Loop) removable(s *stack) error {
 		return fmt.Errorf("remove stack %s: %w: nothing of it was made by this davit", s.name, ErrNotApplicable)
 	}
 	return nil
-}
-
-// removal is the plan that removes everything of a stack but its data.
-func removal(stack, instance string, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance)}
-	var removed []int
-	for _, c := range p.owned {
-		var after []int
-		if c.Running() || c.State == Restarting {
-			after = []int{p.stop(c, "removed by an operator")}
-		}
-		removed = append(removed, p.add(Step{Kind: StepRemove, Service: c.Service, Replica: replicaOf(c), Reason: "removed by an operator"}, after...))
-	}
-	for _, n := range o.Networks {
-		if n.Stack == stack && n.Instance == instance {
-			p.add(Step{Kind: StepPrune, Resource: n.Name, Network: n.ID, Reason: "removed by an operator"}, slices.Clone(removed)...)
-		}
-	}
-	return p.plan
 }
 
 // known returns a stack that exists, with its record. The caller holds l.mu.

@@ -30,7 +30,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	l.observed = observed
 	now := l.Now()
 	next := now.Add(resync)
-	for _, name := range sortedKeys(l.stacks) {
+	l.lookups = newLookups(l.Registry)
+	l.announceClashes(now)
+	for _, name := range l.inOrder() {
 		if s := l.stacks[name]; s.work == nil {
 			if again := l.consider(ctx, s, now); !again.IsZero() && again.Before(next) {
 				next = again
@@ -54,7 +56,13 @@ func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
 		if recorded, err = l.History.Stacks(ctx); err != nil {
 			return err
 		}
+		if err := l.recallOwners(ctx); err != nil {
+			return err
+		}
 		l.surveyed = true
+	}
+	if err := l.settleOwners(ctx); err != nil {
+		return err
 	}
 	for _, name := range recorded {
 		l.stack(name)
@@ -62,11 +70,6 @@ func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
 	for _, c := range observed.Containers {
 		if c.Instance == l.Instance {
 			l.stack(c.Stack)
-		}
-	}
-	if l.declaration != nil {
-		for name := range l.declaration.Broken {
-			l.stack(name)
 		}
 	}
 	for _, s := range l.stacks {
@@ -93,13 +96,15 @@ func (l *Loop) noteEngine(err error) {
 
 // situation gathers what is known of a stack. The caller holds l.mu.
 func (l *Loop) situation(s *stack, now time.Time) Situation {
+	in := l.facts(s, now)
+	in.Behind = l.behind(in)
+	return in
+}
+
+// facts is the situation of a stack by itself. The caller holds l.mu.
+func (l *Loop) facts(s *stack, now time.Time) Situation {
 	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry}
-	if d := l.declaration; d != nil {
-		in.Known, in.Revision, in.Broken = true, d.Revision, d.Broken[s.name]
-		if i := slices.IndexFunc(d.Projects, func(p *compose.Project) bool { return p.Name == s.name }); i >= 0 {
-			in.Declared = d.Projects[i]
-		}
-	}
+	l.declaredFor(&in)
 	for _, c := range l.observed.Containers {
 		switch {
 		case c.Stack != s.name || c.OneOff:
@@ -351,8 +356,8 @@ func withHint(err error) string {
 // event emits an event about a stack.
 func (l *Loop) event(s *stack, kind EventKind, severity Severity, message string) {
 	e := Event{At: l.Now(), Stack: s.name, Kind: kind, Severity: severity, Message: message}
-	if l.declaration != nil {
-		e.Commit, e.Version = l.declaration.Revision.Commit, l.declaration.Revision.Version
+	if d := l.claims.speaker(s.name); d != nil {
+		e.Commit, e.Version = d.Revision.Commit, d.Revision.Version
 	}
 	l.Emit(e)
 }

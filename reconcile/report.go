@@ -26,7 +26,7 @@ func (l *Loop) Status(ctx context.Context) ([]StackStatus, error) {
 			out = append(out, l.status(s, engineErr))
 		}
 	}
-	return out, nil
+	return l.withClashes(out), nil
 }
 
 // status describes one stack. The caller holds l.mu.
@@ -51,13 +51,14 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 	if st.Sync == SyncSynced && in.Known {
 		st.Revision, st.WaitingFor = in.Revision.String(), ""
 	}
-	if !l.source.at.IsZero() {
-		at := l.source.at
-		st.LastFetch = &at
+	st.Source = l.claims.owners[s.name].Source
+	polled := l.polled[st.Source]
+	if !polled.at.IsZero() {
+		st.LastFetch = &polled.at
 	}
 	switch {
-	case l.source.err != nil:
-		st.LastError = withHint(l.source.err)
+	case polled.err != nil:
+		st.LastError = withHint(polled.err)
 	case engineErr != nil:
 		st.LastError = withHint(engineErr)
 	}
@@ -144,7 +145,7 @@ func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
 		return nil, err
 	}
 	l.mu.Lock()
-	l.observed = observed
+	l.observed, l.lookups = observed, newLookups(l.Registry)
 	names := sortedKeys(l.stacks)
 	if stack != "" {
 		if _, ok := l.stacks[stack]; !ok {
@@ -160,7 +161,7 @@ func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
 		if in.gone() && stack == "" {
 			continue
 		}
-		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in)})
+		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in), registry: l.lookups})
 	}
 	l.mu.Unlock()
 	var plans []Plan
@@ -198,6 +199,10 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 		return none, nil
 	case ActStop:
 		p := leftRunning(a.stack.name, a.loop.Instance, a.in.History, observed)
+		p.Notes = none.Notes
+		return p, nil
+	case ActRemove:
+		p := removal(a.stack.name, a.loop.Instance, "declared as removed", observed)
 		p.Notes = none.Notes
 		return p, nil
 	}

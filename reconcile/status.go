@@ -31,7 +31,10 @@ const (
 
 // StackStatus is what `davit status` shows of one stack.
 type StackStatus struct {
-	Name       string          `json:"name"`
+	Name string `json:"name"`
+	// Source is the name of the source that it belongs to; "" where there is only
+	// one, and for a stack that no source ever declared.
+	Source     string          `json:"source"`
 	Version    string          `json:"version"`
 	Revision   string          `json:"revision"`
 	Sync       Sync            `json:"sync"`

@@ -21,6 +21,11 @@ type Situation struct {
 	Revision Revision
 	// Broken is why the stack's files do not load.
 	Broken error
+	// Removed is true when the stack is declared gone.
+	Removed bool
+	// Behind names what a new content waits for: another stack that this one depends
+	// on. "" when nothing.
+	Behind string
 	// History is the stack's releases, newest first.
 	History  []Release
 	Controls Controls
@@ -55,9 +60,13 @@ const (
 	ActReturn
 	// ActStop stops what a failed release left where nothing is to return to.
 	ActStop
+	// ActRemove takes down a stack that is declared gone.
+	ActRemove
 )
 
-func (a Act) String() string { return [...]string{"nothing", "keep", "deploy", "return", "stop"}[a] }
+func (a Act) String() string {
+	return [...]string{"nothing", "keep", "deploy", "return", "stop", "remove"}[a]
+}
 
 // Verdict is what was decided about a stack, and why.
 type Verdict struct {
@@ -114,6 +123,9 @@ func (v Verdict) declared(s Situation) Verdict {
 		return v.keep(SyncWaiting, "no revision has been fetched yet")
 	case s.Broken != nil:
 		return v.keep(SyncStalled, s.Broken.Error())
+	case s.Declared == nil && s.Removed:
+		v.Act, v.Sync, v.Reason = ActRemove, SyncOutOfSync, "declared as removed; its volumes are kept"
+		return v
 	case s.Declared == nil:
 		return v.leave(SyncOrphaned, "the newest revision does not declare it; it runs on, remove it with `davit remove`")
 	case s.Declared.Settings.Suspend:
@@ -141,6 +153,9 @@ func (v Verdict) attempt(s Situation) Verdict {
 		v.Act, v.Kind, v.Restore = ActReturn, KindRollback, good
 		v.Reason = fmt.Sprintf("the declared content is that of release #%d %s", origin(s.History, good).Seq, good.Version)
 		return v
+	}
+	if s.Behind != "" {
+		return v.keep(SyncWaiting, s.Behind)
 	}
 	v.Act, v.Kind = ActDeploy, KindDeploy
 	v.Reason = "new content at " + s.Revision.Short()
@@ -237,7 +252,7 @@ func held(s Situation, r *Release) bool {
 	if r.Kind == KindManualRollback || s.Declared == nil {
 		return true
 	}
-	waits := s.Barred || len(s.Declared.Unset) > 0
+	waits := s.Barred || s.Behind != "" || len(s.Declared.Unset) > 0
 	return s.Retry != r.Spec && (s.Declared.Hash == r.Spec || waits)
 }
 

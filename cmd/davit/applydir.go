@@ -45,7 +45,7 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 		}
 	}
 	g.host.loop.Declare(d)
-	g.host.loop.SourceState(r.Fetched, nil)
+	g.host.loop.SourceState("", r.Fetched, nil)
 	if err := g.host.loop.Settle(ctx); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (w *without) declareLast(ctx context.Context) (found bool, err error) {
 	if _, err = w.declare(ctx, r); err != nil {
 		return false, err
 	}
-	w.loop.SourceState(r.Fetched, nil)
+	w.loop.SourceState("", r.Fetched, nil)
 	return true, nil
 }
 

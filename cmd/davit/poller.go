@@ -33,7 +33,7 @@ type source interface {
 // declarer takes what a source declares: the loop.
 type declarer interface {
 	Declare(d reconcile.Declaration)
-	SourceState(at time.Time, err error)
+	SourceState(source string, at time.Time, err error)
 }
 
 // loader reads a revision's stacks. Stamp changes when the files beside the
@@ -45,6 +45,8 @@ type loader interface {
 
 // poller polls a source by schedule and on request, and declares what it finds.
 type poller struct {
+	// name is the source's name; "" where there is only one.
+	name     string
 	source   source
 	schedule gitsource.Schedule
 	loader   loader
@@ -188,7 +190,7 @@ func named(r reconcile.Revision) [4]string { return [4]string{r.Commit, r.Ref, r
 // note records how a poll went, and says so when that is news.
 func (p *poller) note(err error) {
 	now := p.now()
-	p.loop.SourceState(now, err)
+	p.loop.SourceState(p.name, now, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.state.LastError

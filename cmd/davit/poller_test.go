@@ -39,7 +39,7 @@ func (h *hub) Declare(d reconcile.Declaration) {
 	h.declared = append(h.declared, d.Revision.Commit)
 }
 
-func (h *hub) SourceState(_ time.Time, err error) {
+func (h *hub) SourceState(_ string, _ time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.states = append(h.states, err)

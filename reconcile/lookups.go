@@ -1,0 +1,44 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+)
+
+// lookups is the registries for the length of one pass: what several stacks ask
+// is asked once, so that one tag also means one image to all of them.
+type lookups struct {
+	registry Registry
+	asking   Shared[Image]
+
+	mu    sync.Mutex
+	known map[string]Image
+}
+
+func newLookups(r Registry) *lookups { return &lookups{registry: r, known: map[string]Image{}} }
+
+// Resolve implements Registry. What went wrong is not kept.
+func (l *lookups) Resolve(ctx context.Context, ref string) (Image, error) {
+	if image, ok := l.recall(ref); ok {
+		return image, nil
+	}
+	return l.asking.Do(ctx, ref, func(ctx context.Context) (Image, error) {
+		if image, ok := l.recall(ref); ok {
+			return image, nil
+		}
+		image, err := l.registry.Resolve(ctx, ref)
+		if err == nil {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.known[ref] = image
+		}
+		return image, err
+	})
+}
+
+func (l *lookups) recall(ref string) (Image, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	image, ok := l.known[ref]
+	return image, ok
+}
