@@ -120,6 +120,7 @@ func apply(r *Rolling, u *types.UpdateConfig) {
 func (b serviceBlock) over(s *ServiceSettings) {
 	set(&s.Strategy, b.strategy)
 	set(&s.ConcurrentWriters, b.concurrentWriters)
+	set(&s.AllowDataMove, b.allowDataMove)
 	set(&s.StableFor, b.stableFor)
 	s.StableForSet = b.stableFor != nil
 	set(&s.StartTimeout, b.startTimeout)

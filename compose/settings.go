@@ -14,6 +14,8 @@ type Settings struct {
 	Prune bool
 	// Rollback is how far a failed release goes back. Default RollbackStack.
 	Rollback RollbackScope
+	// AllowDataMove is ServiceSettings.AllowDataMove for every service.
+	AllowDataMove bool
 	// ImageWait is how long a missing image is merely waited for before the
 	// stack is reported as stalled. Default 30 minutes.
 	ImageWait time.Duration
@@ -28,6 +30,9 @@ type ServiceSettings struct {
 	// ConcurrentWriters says that two containers may write this service's
 	// volumes at once.
 	ConcurrentWriters bool
+	// AllowDataMove says that a writable mount may get another source: the service
+	// will find other data than before.
+	AllowDataMove bool
 	// StableFor is how long a container must stay ready without interruption.
 	// Default 0 with a health check, 5 s without one.
 	StableFor time.Duration

@@ -33,6 +33,7 @@ type serviceBlock struct {
 	strategy          *Strategy
 	order             *Order
 	concurrentWriters *bool
+	allowDataMove     *bool
 	maxSurge          *Amount
 	maxUnavailable    *Amount
 	stableFor         *time.Duration
@@ -46,11 +47,12 @@ type serviceBlock struct {
 func decodeSettings(value any) (Settings, []keyError) {
 	s := Settings{Prune: true, ImageWait: 30 * time.Minute}
 	errs := decodeBlock(value, laterProject, map[string]setter{
-		"suspend":    truth(&s.Suspend),
-		"prune":      truth(&s.Prune),
-		"rollback":   scope(&s.Rollback),
-		"image_wait": duration(&s.ImageWait, 0),
-		"depends_on": stackNames(&s.DependsOn),
+		"suspend":         truth(&s.Suspend),
+		"prune":           truth(&s.Prune),
+		"rollback":        scope(&s.Rollback),
+		"allow_data_move": truth(&s.AllowDataMove),
+		"image_wait":      duration(&s.ImageWait, 0),
+		"depends_on":      stackNames(&s.DependsOn),
 	})
 	return s, errs
 }
@@ -61,6 +63,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"strategy":           optional(&b.strategy, strategy),
 		"order":              optional(&b.order, order),
 		"concurrent_writers": optional(&b.concurrentWriters, truth),
+		"allow_data_move":    optional(&b.allowDataMove, truth),
 		"max_surge":          optional(&b.maxSurge, amount),
 		"max_unavailable":    optional(&b.maxUnavailable, amount),
 		"stable_for":         optional(&b.stableFor, atLeast(0)),

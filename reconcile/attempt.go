@@ -23,6 +23,8 @@ type attempt struct {
 
 	project *compose.Project
 	images  map[string]Image
+	// show is how values are shown in reasons, nil for not at all.
+	show func(value string) string
 	// moved are the services that an automatic rollback leaves where they are.
 	moved   []string
 	release Release
@@ -200,7 +202,9 @@ func (a *attempt) pins() (map[string]Image, error) {
 func (a *attempt) desired() Desired {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
-	return a.loop.desire(a.project, a.images, a.stack, a.verdict, a.in)
+	d := a.loop.desire(a.project, a.images, a.stack, a.verdict, a.in)
+	d.Show = a.show
+	return d
 }
 
 // desire assembles what the planner reads. The caller holds l.mu.
@@ -217,6 +221,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""
 	}
+	d.PreviousProject = s.declaredBy(v.Current)
 	switch {
 	case v.Act == ActDeploy:
 		d.To, d.Revision = in.Revision.Version, in.Revision.Short()

@@ -15,6 +15,12 @@ type Desired struct {
 	From, To, Revision string
 	// Previous is the release that is current, nil before the first.
 	Previous *Release
+	// PreviousProject is what Previous declared, for the reasons; nil where that is
+	// not on record.
+	PreviousProject *compose.Project
+	// Show is how values of environment variables are shown in reasons; nil for
+	// not at all.
+	Show func(value string) string
 	// Settled is true when this very content is the current good release, so
 	// that every step is a correction of drift.
 	Settled bool

@@ -92,6 +92,9 @@ type Gate struct {
 	Timeout time.Duration
 	// MayComplete accepts an exit with code 0 as success.
 	MayComplete bool
+	// Bystander is true for a container that the plan does not change and that others
+	// wait for: that it does not become ready is no fault of what is deployed.
+	Bystander bool
 }
 
 // GateKind is the condition of a gate.

@@ -34,6 +34,9 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	if err := p.survey(); err != nil {
 		return Plan{}, err
 	}
+	if err := p.guard(o); err != nil {
+		return Plan{}, err
+	}
 	p.foundation()
 	for _, name := range p.sequence {
 		p.service(p.units[name])
@@ -117,6 +120,16 @@ func (p *planner) survey() error {
 	}
 	p.sequence = p.sorted(order)
 	return nil
+}
+
+// guard refuses what would lose data, before the first step is written.
+func (p *planner) guard(o Observed) error {
+	for _, name := range p.sequence {
+		if err := p.guardData(p.units[name]); err != nil {
+			return err
+		}
+	}
+	return p.guardVolumes(o)
 }
 
 // sorted orders services so that each comes after what it waits for, and by tier
@@ -259,6 +272,9 @@ func (p *planner) barrier(u *unit) []int {
 			after = append(after, dep.started...)
 		default:
 			after = append(after, p.readiness(dep)...)
+		case !d.Required:
+			// It goes first where it has something to do, and is not waited for otherwise.
+			after = append(after, dep.ready...)
 		}
 	}
 	for _, name := range p.sequence {
@@ -279,9 +295,11 @@ func (p *planner) readiness(u *unit) []int {
 	for _, c := range u.fleet.current {
 		if c.Health == HealthStarting || c.Health == Unhealthy {
 			u.ready = append(u.ready, p.add(Step{
-				Kind: StepGate, Service: u.Name, Replica: replicaOf(c), Gate: p.gate(u),
+				Kind: StepGate, Service: u.Name, Replica: replicaOf(c), Gate: gate,
 				Reason: "others wait for it: " + p.gateText(u),
 			}, p.base...))
+			gate := p.gate(u)
+			gate.Bystander = true
 		}
 	}
 	return u.ready

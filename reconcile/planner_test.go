@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,11 +78,14 @@ func (c planCase) print() string {
 
 func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	t.Helper()
-	project := loadProject(t, section(a, "compose.yaml"))
+	project := loadTree(t, tree(a, ""))
 	c := planCase{desired: reconcile.Desired{
 		Project: project, Instance: "here", Revision: "main@sha1:9d10e44",
 		Images: map[string]reconcile.Image{}, Failed: map[string]bool{}, Completed: map[string]bool{}, Unproven: map[int64]bool{}, Served: map[string]bool{},
 	}, observed: reconcile.Observed{At: now}}
+	if before := tree(a, "before/"); len(before) > 0 {
+		c.desired.PreviousProject = loadTree(t, before)
+	}
 	for _, s := range project.Services {
 		c.desired.Images[s.Name] = imageFact(s.Config.Image, nil)
 	}
@@ -95,9 +99,11 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 		c.observed.Containers = append(c.observed.Containers, c.container(t, words))
 	}
 	for _, words := range lines(section(a, "networks")) {
-		name := project.Name + "_" + words[0]
-		c.observed.Networks = append(c.observed.Networks,
-			reconcile.Network{ID: "net-" + words[0], Name: name, Stack: project.Name, Key: words[0], Instance: "here"})
+		c.observed.Networks = append(c.observed.Networks, c.network(t, words))
+	}
+	for _, words := range lines(section(a, "volumes")) {
+		c.observed.Volumes = append(c.observed.Volumes,
+			reconcile.Volume{Name: project.Name + "_" + words[0], Stack: project.Name, Key: words[0], ConfigHash: c.definedBy(words[1:]).VolumeHash(words[0])})
 	}
 	for _, words := range lines(section(a, "desired")) {
 		c.flag(t, words)
@@ -105,12 +111,42 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	return c
 }
 
-// flag understands: settled, returning, completed SERVICE, failed ID [kept],
+// network understands: KEY, and then, in any order: before (made from the definition
+// of the project before), instance=NAME.
+func (c *planCase) network(t *testing.T, words []string) reconcile.Network {
+	project := c.desired.Project
+	n := reconcile.Network{
+		ID: "net-" + words[0], Name: project.Name + "_" + words[0], Stack: project.Name, Key: words[0], Instance: "here",
+		ConfigHash: c.definedBy(words[1:]).NetworkHash(words[0]),
+	}
+	for _, w := range words[1:] {
+		switch key, value, _ := strings.Cut(w, "="); key {
+		case "before":
+		case "instance":
+			n.Instance = value
+		default:
+			t.Fatalf("unknown trait %q", w)
+		}
+	}
+	return n
+}
+
+// definedBy is the project that a network or volume was made by.
+func (c *planCase) definedBy(words []string) *compose.Project {
+	if slices.Contains(words, "before") {
+		return c.desired.PreviousProject
+	}
+	return c.desired.Project
+}
+
+// flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
 // unproven SEQ, served ID, version FROM TO.
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
 	case "settled":
 		c.desired.Settled = true
+	case "show-values":
+		c.desired.Show = func(v string) string { return v }
 	case "returning":
 		c.desired.Returning = true
 	case "completed":
@@ -140,6 +176,11 @@ func (c *planCase) previous(t *testing.T, words []string) {
 	rec := reconcile.ServiceRecord{Name: words[0], Image: imageFact(words[1], nil)}
 	if s, ok := c.desired.Project.Service(words[0]); ok && len(words) == 2 {
 		rec.Spec = s.Hash
+	}
+	if before := c.desired.PreviousProject; before != nil {
+		if s, ok := before.Service(words[0]); ok {
+			rec.Spec = s.Hash
+		}
 	}
 	c.desired.Previous.Services = append(c.desired.Previous.Services, rec)
 }
@@ -173,9 +214,9 @@ func imageFact(ref string, words []string) reconcile.Image {
 }
 
 // container understands: SERVICE/NUMBER STATE IMAGE and then, in any order: old
-// (made from another spec), alias, restart=POLICY, health=WORD, started=AGO,
+// (made from another spec), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
 // finished=AGO, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
-// network=KEY.
+// bind=PATH:SOURCE[:ro], network=KEY.
 func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
 	service, number, _ := strings.Cut(words[0], "/")
 	n, err := strconv.Atoi(number)
@@ -222,6 +263,12 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 	switch key {
 	case "old":
 		out.Spec = "v1:other" + value
+	case "before":
+		s, ok := c.desired.PreviousProject.Service(out.Service)
+		if !ok {
+			t.Fatalf("service %s was not there before", out.Service)
+		}
+		out.Spec = s.Hash
 	case "alias":
 		for name := range out.Endpoints {
 			out.Endpoints[name] = reconcile.Endpoint{Aliases: []string{out.Service}}
@@ -245,6 +292,11 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 	case "volume":
 		path, name, _ := strings.Cut(value, ":")
 		out.Volumes[path] = name
+		out.Mounts = append(out.Mounts, reconcile.Mount{Path: path, Kind: reconcile.MountVolume, Source: name, Writable: true})
+	case "bind":
+		path, rest, _ := strings.Cut(value, ":")
+		source, mode, _ := strings.Cut(rest, ":")
+		out.Mounts = append(out.Mounts, reconcile.Mount{Path: path, Kind: reconcile.MountBind, Source: source, Writable: mode != "ro"})
 	case "network":
 		out.Endpoints[out.Stack+"_"+value] = reconcile.Endpoint{}
 	default:
@@ -265,12 +317,37 @@ func state(t *testing.T, word string) reconcile.ContainerState {
 // loadProject loads a compose file the way that the agent does.
 func loadProject(t testing.TB, text string) *compose.Project {
 	t.Helper()
-	root := filepath.Join(t.TempDir(), "shop")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		t.Fatal(err)
+	return loadTree(t, map[string]string{"compose.yaml": text})
+}
+
+// tree are the files of a revision in a case: compose.yaml, and whatever is below
+// tree/, both behind prefix.
+func tree(a *txtar.Archive, prefix string) map[string]string {
+	files := map[string]string{}
+	for _, f := range a.Files {
+		name, ours := strings.CutPrefix(f.Name, prefix)
+		if rest, ok := strings.CutPrefix(name, "tree/"); ours && ok {
+			files[rest] = string(f.Data)
+		}
+		if ours && name == "compose.yaml" {
+			files[name] = string(f.Data)
+		}
 	}
-	if err := os.WriteFile(filepath.Join(root, "compose.yaml"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	return files
+}
+
+// loadTree loads the only stack of a revision.
+func loadTree(t testing.TB, files map[string]string) *compose.Project {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "shop")
+	for name, text := range files {
+		at := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	stacks, err := compose.Discover(root, ".", "shop")
 	if err != nil || len(stacks) != 1 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"davit/compose"
 )
 
 // change says what is new about a service compared with the release before, or
@@ -21,13 +23,36 @@ func (p *planner) change(u *unit) string {
 		parts = append(parts, imageChange(before.Image, u.image))
 	}
 	if before.Spec != u.Hash {
-		parts = append(parts, "configuration changed")
+		parts = append(parts, p.configurationChange(u))
 	}
 	return strings.Join(parts, ", ")
 }
 
+// named is how many differences a reason names before it only counts them.
+const named = 3
+
+// configurationChange names what is different in a service's configuration. Where
+// the files of the release before are not on record nobody knows.
+func (p *planner) configurationChange(u *unit) string {
+	if p.desired.PreviousProject == nil {
+		return "configuration changed"
+	}
+	found := compose.Differences(p.desired.PreviousProject, p.project, u.Name, p.desired.Show)
+	switch more := len(found) - named; {
+	case len(found) == 0:
+		return "configuration changed"
+	case more > 0:
+		return fmt.Sprintf("%s and %d more", strings.Join(found[:named], ", "), more)
+	}
+	return strings.Join(found, ", ")
+}
+
 func imageChange(before, after Image) string {
 	switch {
+	case after.Built != "" && before.Built != "":
+		return "context changed"
+	case after.Built != "":
+		return "image is built here now"
 	case before.Ref == after.Ref:
 		return "image changed behind " + after.Short()
 	case repository(before.Ref) == repository(after.Ref):
@@ -55,6 +80,13 @@ func (p *planner) pullReason(u *unit) string {
 		return reason
 	}
 	return "not on this host"
+}
+
+func (p *planner) buildReason(u *unit) string {
+	if change, _, _ := strings.Cut(p.change(u), ", "); change != "" && change != "configuration changed" {
+		return change
+	}
+	return "not built on this host"
 }
 
 func (p *planner) createReason(u *unit, s slot) string {

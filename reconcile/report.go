@@ -134,9 +134,21 @@ func serviceStatus(s compose.Service, image Image, owned []Container) ServiceSta
 	return row
 }
 
-// Plan returns what a pass would do now, for one stack or, for "", all of them.
-// It changes nothing and records nothing.
-func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
+// PlanRequest asks what a pass would do.
+type PlanRequest struct {
+	// Stack is the one that is meant, "" for all of them.
+	Stack string
+	// Values makes reasons show the values of environment variables, known secrets
+	// excepted.
+	Values bool
+}
+
+// Plan returns what a pass would do now. It changes nothing and records nothing.
+func (l *Loop) Plan(ctx context.Context, r PlanRequest) ([]Plan, error) {
+	stack, show := r.Stack, (func(string) string)(nil)
+	if r.Values {
+		show = l.Scrub
+	}
 	observed, err := l.Engine.Observe(ctx)
 	if err != nil {
 		return nil, err
@@ -161,7 +173,7 @@ func (l *Loop) Plan(ctx context.Context, stack string) ([]Plan, error) {
 		if in.gone() && stack == "" {
 			continue
 		}
-		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in), registry: l.lookups})
+		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in), registry: l.lookups, show: show})
 	}
 	l.mu.Unlock()
 	var plans []Plan

@@ -111,6 +111,20 @@ func (s *stack) project(r *Release) (*compose.Project, error) {
 
 // backoff spaces out attempts that keep failing: exponentially, with full
 // jitter, so that a fleet does not knock on one door together.
+// declaredBy is the project of a release, nil where it is not on record or cannot
+// be read: it is then only left out of reasons and comparisons.
+func (s *stack) declaredBy(r *Release) *compose.Project {
+	if r == nil || len(r.Project) == 0 {
+		return nil
+	}
+	p, err := s.project(r)
+	if err != nil {
+		s.logger.Warn("project of a release not readable", "release", r.Seq, "error", err)
+		return nil
+	}
+	return p
+}
+
 type backoff struct {
 	failures int
 	until    time.Time

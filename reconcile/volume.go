@@ -2,34 +2,36 @@ package reconcile
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// evict plans the stop of whatever else still writes a volume that s is about to
-// write, and returns the last steps of it: a service that is no longer declared,
-// or under another name, or no longer with this volume. Services that both declare
-// the volume share it because the file says so. made is the step that creates s.
+// evict plans the stop of whatever else still writes a volume, or a path of the
+// host, that s is about to write, and returns the last steps of it: a service that
+// is no longer declared, or under another name, or no longer with this source.
+// Services that both declare the source share it because the file says so. made is
+// the step that creates s.
 func (p *planner) evict(u *unit, s slot, made int, after []int) []int {
 	if !s.start || u.Settings.ConcurrentWriters {
 		return nil
 	}
 	var gone []int
-	for _, volume := range p.written(u, s, made) {
+	for _, source := range p.written(u, s, made) {
 		for _, c := range p.owned {
-			if !c.Running() && c.State != Restarting || !mounts(c, volume) {
+			if !c.Running() && c.State != Restarting || !writes(c, source) {
 				continue
 			}
 			switch holder := p.units[c.Service]; {
-			case holder != nil && p.declares(holder, volume):
+			case holder != nil && p.declares(holder, source):
 			case holder == u && !slices.ContainsFunc(u.fleet.old, func(o Container) bool { return o.ID == c.ID }):
 			case holder == u:
 				gone = append(gone, p.retire(u, c, after...))
 			case holder == nil && !p.project.Settings.Prune:
-				p.refuse(u, c, volume)
+				p.refuse(u, c, source)
 			default:
-				gone = append(gone, p.stop(c, fmt.Sprintf("%s takes over its volume %s", u.Name, strings.TrimPrefix(volume, p.project.Name+"_")), after...))
+				gone = append(gone, p.stop(c, fmt.Sprintf("%s takes over its %s", u.Name, p.called(source)), after...))
 			}
 		}
 	}
@@ -38,18 +40,35 @@ func (p *planner) evict(u *unit, s slot, made int, after []int) []int {
 
 // refuse ends the planning: two services would write one volume, and the file
 // says that neither is to stop.
-func (p *planner) refuse(u *unit, c Container, volume string) {
+func (p *planner) refuse(u *unit, c Container, source string) {
+	what := source
+	if !filepath.IsAbs(source) {
+		what = "volume " + source
+	}
 	p.refusal = &Stalled{Reason: fmt.Sprintf("service %s", u.Name), Err: WithHint(
-		fmt.Errorf("it would write volume %s beside %s, which is no longer declared and left running because prune is false", volume, c.Name),
+		fmt.Errorf("it would write %s beside %s, which is no longer declared and left running because prune is false", what, c.Name),
 		"stop %s by hand, or set x-davit.concurrent_writers: true on %s if both may write it at once", c.Name, u.Name)}
 }
 
-// written are the names of the volumes that s writes once it runs.
+// called is a source as a person of this stack would call it.
+func (p *planner) called(source string) string {
+	if filepath.IsAbs(source) {
+		return source
+	}
+	return "volume " + strings.TrimPrefix(source, p.project.Name+"_")
+}
+
+// written are the names of the volumes, and the paths of the host, that s writes
+// once it runs.
 func (p *planner) written(u *unit, s slot, made int) []string {
 	var out []string
 	for _, v := range u.Config.Volumes {
-		if v.Type == "volume" && v.Source != "" && !v.ReadOnly {
+		switch {
+		case v.ReadOnly || v.Source == "":
+		case v.Type == "volume":
 			out = append(out, p.project.Model.Volumes[v.Source].Name)
+		case v.Type == "bind" && isData(v.Source):
+			out = append(out, filepath.Clean(v.Source))
 		}
 	}
 	if s.from != nil {
@@ -65,14 +84,36 @@ func (p *planner) written(u *unit, s slot, made int) []string {
 	return slices.DeleteFunc(out, func(name string) bool { return name == "" })
 }
 
-// declares reports whether the service mounts the volume, for writing or not.
-func (p *planner) declares(u *unit, volume string) bool {
+// declares reports whether the service mounts the volume, or something of that path
+// of the host, for writing or not.
+func (p *planner) declares(u *unit, source string) bool {
 	for _, v := range u.Config.Volumes {
-		if v.Type == "volume" && v.Source != "" && p.project.Model.Volumes[v.Source].Name == volume {
+		switch {
+		case v.Type == "volume" && v.Source != "" && p.project.Model.Volumes[v.Source].Name == source:
+			return true
+		case v.Type == "bind" && overlap(v.Source, source):
 			return true
 		}
 	}
 	return false
+}
+
+// writes reports whether c mounts the volume, or can write to something of that
+// path of the host.
+func writes(c Container, source string) bool {
+	if !filepath.IsAbs(source) {
+		return mounts(c, source)
+	}
+	return slices.ContainsFunc(c.Mounts, func(m Mount) bool {
+		return m.Kind == MountBind && m.Writable && isData(m.Source) && overlap(m.Source, source)
+	})
+}
+
+// overlap reports whether two paths of the host are one, or one is in the other.
+func overlap(a, b string) bool {
+	a, b = filepath.Clean(a), filepath.Clean(b)
+	inside := func(inner, outer string) bool { return strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/") }
+	return a == b || filepath.IsAbs(a) && filepath.IsAbs(b) && (inside(a, b) || inside(b, a))
 }
 
 // anonymous is what the engine calls a volume that nobody named.

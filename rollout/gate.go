@@ -50,7 +50,7 @@ func (e *Executor) look(ctx context.Context, t task, w *watch) (verdict string, 
 	case err == nil:
 		verdict, passed, err = w.look(c, now)
 		if err != nil {
-			err = failed(t.step, err)
+			err = failed(t.step, excused(t.step, err))
 		}
 		return verdict, passed, err
 	case ctx.Err() != nil:
@@ -65,6 +65,16 @@ func (e *Executor) look(ctx context.Context, t task, w *watch) (verdict string, 
 		err = fmt.Errorf("%w: %w", reconcile.ErrEngineUnavailable, err)
 	}
 	return "", false, failed(t.step, fmt.Errorf("no answer for %s: %w", span(now.Sub(w.seen)), err))
+}
+
+// excused makes of a bystander's fault something to wait for: the content that is
+// deployed has no part in it.
+func excused(step reconcile.Step, err error) error {
+	var f *fault
+	if !step.Gate.Bystander || !errors.As(err, &f) {
+		return err
+	}
+	return &reconcile.Waiting{Reason: "waiting for " + step.Service, Err: errors.New(f.reason)}
 }
 
 // doze waits for d, for a ring, or for the end of the execution.

@@ -247,3 +247,17 @@ func TestAMonitorThatSeesACrashFailsTheContent(t *testing.T) {
 		}
 	})
 }
+
+func TestABystanderThatIsNotReadyIsWaitedForAndNobodysFault(t *testing.T) {
+	for name, life := range map[string]life{"unhealthy": unhealthyAfter(sec), "never ready": healthyAfter(time.Hour)} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScripted()
+			s.lives["web/1"] = life
+			r := gate(t, executor(s), s, reconcile.Gate{Timeout: time.Minute, Bystander: true})
+			var waiting *reconcile.Waiting
+			if r.Failure != nil || !errors.As(r.Err, &waiting) {
+				t.Errorf("%s: failure %+v, error %v", name, r.Failure, r.Err)
+			}
+		})
+	}
+}

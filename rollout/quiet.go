@@ -56,7 +56,7 @@ func (x *execution) stalled() {
 		return // it is ending already, and waits for calls that have limits
 	case len(gating) > 0:
 		c.step, c.container = gating[0].step, gating[0].id
-		c.err = &fault{reason: why + ": still waiting for " + targets(gating)}
+		c.err = failed(c.step, excused(c.step, &fault{reason: why + ": still waiting for " + targets(gating)}))
 	default:
 		c.step = calling[0].step
 		c.err = fmt.Errorf("%s: the engine has not finished %s: %w", why, targets(calling), reconcile.ErrEngineUnavailable)

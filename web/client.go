@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"davit/reconcile"
 )
 
 // maxAnswer is the most that Client reads of one answer.
@@ -52,9 +54,13 @@ func (c *Client) Source(ctx context.Context) (s SourceStatus, err error) {
 	return s, c.get(ctx, "/v1/source", nil, &s)
 }
 
-// Plan is what a pass would do now, for one stack or for "" all of them.
-func (c *Client) Plan(ctx context.Context, stack string) (p Plans, err error) {
-	return p, c.get(ctx, "/v1/plan", url.Values{"stack": {stack}}, &p)
+// Plan is what a pass would do now.
+func (c *Client) Plan(ctx context.Context, r reconcile.PlanRequest) (p Plans, err error) {
+	q := url.Values{"stack": {r.Stack}}
+	if r.Values {
+		q.Set("show_values", "1")
+	}
+	return p, c.get(ctx, "/v1/plan", q, &p)
 }
 
 // History returns a stack's releases, newest first; limit 0 means all.

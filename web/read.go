@@ -30,7 +30,7 @@ func (s *Server) plan(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	plans, err := s.Agent.Plan(r.Context(), stack)
+	plans, err := s.Agent.Plan(r.Context(), reconcile.PlanRequest{Stack: stack, Values: r.URL.Query().Get("show_values") == "1"})
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ const (
 // Agent is what the API shows and steers: the loop.
 type Agent interface {
 	Status(ctx context.Context) ([]reconcile.StackStatus, error)
-	Plan(ctx context.Context, stack string) ([]reconcile.Plan, error)
+	Plan(ctx context.Context, r reconcile.PlanRequest) ([]reconcile.Plan, error)
 	Wake(stack string, why reconcile.Trigger)
 	Operator
 }

@@ -42,7 +42,7 @@ func newAgent() *agent {
 }
 
 func (a *agent) Status(context.Context) ([]reconcile.StackStatus, error) { return a.stacks, nil }
-func (a *agent) Plan(context.Context, string) ([]reconcile.Plan, error)  { return a.plans, a.err }
+func (a *agent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error)  { return a.plans, a.err }
 func (a *agent) State() web.SourceStatus                                 { return a.source }
 
 func (a *agent) Poll(context.Context) error {

@@ -41,7 +41,7 @@ func (a *fakeAgent) Status(context.Context) ([]reconcile.StackStatus, error) {
 	return now, nil
 }
 
-func (a *fakeAgent) Plan(context.Context, string) ([]reconcile.Plan, error) { return a.plans, a.err }
+func (a *fakeAgent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) { return a.plans, a.err }
 func (a *fakeAgent) State() web.SourceStatus                                { return a.source }
 func (a *fakeAgent) Poll(context.Context) error                             { return nil }
 

@@ -123,7 +123,7 @@ func (p *planCommand) last(ctx context.Context, config Config, stack string) (we
 	if !found {
 		return web.Plans{}, reconcile.WithHint(errors.New("no revision was fetched yet"), "start an agent, or plan a directory with --dir")
 	}
-	plans, err := w.loop.Plan(ctx, stack)
+	plans, err := w.loop.Plan(ctx, reconcile.PlanRequest{Stack: stack, Values: p.values})
 	return web.NewPlans(plans), err
 }
 
@@ -145,7 +145,7 @@ func (p *planCommand) directory(ctx context.Context, config Config, stack string
 	if err := brokenOnes(d, stack); err != nil {
 		return web.Plans{}, err
 	}
-	plans, err := w.loop.Plan(ctx, stack)
+	plans, err := w.loop.Plan(ctx, reconcile.PlanRequest{Stack: stack, Values: p.values})
 	return web.NewPlans(plans), err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"davit/reconcile"
 	"davit/web"
 )
 
@@ -16,6 +17,7 @@ type planCommand struct {
 	options *options
 	output  *format
 	dir     string
+	values  bool
 }
 
 func planVerb(c *console) *cobra.Command {
@@ -38,6 +40,7 @@ func planVerb(c *console) *cobra.Command {
 	p.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
 	p.output = outputFlag(cmd)
 	cmd.Flags().StringVar(&p.dir, "dir", "", "plan the stacks of this directory")
+	cmd.Flags().BoolVar(&p.values, "show-values", false, "show the values of environment variables that change; never those of secrets")
 	return cmd
 }
 
@@ -72,7 +75,7 @@ func (p *planCommand) plans(ctx context.Context, config Config, stack string) (w
 	}
 	client := p.client(config)
 	defer client.Close()
-	plans, err := client.Plan(ctx, stack)
+	plans, err := client.Plan(ctx, reconcile.PlanRequest{Stack: stack, Values: p.values})
 	if errors.Is(err, web.ErrNoAgent) {
 		return p.last(ctx, config, stack)
 	}

@@ -84,7 +84,7 @@ func (w *waitCommand) look(ctx context.Context, watching *watch) (bool, error) {
 		}
 		// How a stack stands is what the last pass found; what was declared since
 		// is in the plan.
-		plans, err := watching.client.Plan(ctx, k.Name)
+		plans, err := watching.client.Plan(ctx, reconcile.PlanRequest{Stack: k.Name})
 		return err == nil && plans.Empty(), nil
 	}
 	return false, w.never(k, releases)

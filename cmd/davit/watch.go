@@ -127,7 +127,7 @@ func (w *watch) settled(ctx context.Context) (bool, error) {
 	}
 	// How a stack stands is what the last pass found. That it has nothing more to
 	// do, with what is declared now, is for the planner to say.
-	plans, err := w.client.Plan(ctx, w.stack)
+	plans, err := w.client.Plan(ctx, reconcile.PlanRequest{Stack: w.stack})
 	if err == nil && !plans.Empty() {
 		w.pending = "there is more to do"
 		return false, nil

@@ -113,6 +113,11 @@ func (e *Engine) AddContainer(c reconcile.Container) string {
 		}
 		made.mounts = append(made.mounts, name)
 	}
+	for _, m := range c.Mounts {
+		if m.Kind == reconcile.MountBind && m.Writable {
+			made.mounts = append(made.mounts, m.Source)
+		}
+	}
 	e.containers[c.ID] = made
 	e.writers.record(e.containers)
 	return c.ID
