@@ -3,6 +3,7 @@ package compose
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,6 +72,51 @@ func (p *Project) Relocated(o Origin) (*Project, error) {
 		if hash := out.ConfigHash(s.Name, out.HashContext(nil)); hash != "" {
 			s.ConfigHash = hash
 		}
+	}
+	return &out, nil
+}
+
+// Running is what is known of a service that runs and was not made from the files
+// of the project that it is part of.
+type Running struct {
+	// Hash stands for whatever it was made from.
+	Hash     string
+	Replicas int
+}
+
+// AsRunning is p as it runs, which is not what it declares: with only the services
+// that run, under hashes of their own where they were made from something else. It
+// says what to return to, not what to create.
+func (p *Project) AsRunning(services map[string]Running) (*Project, error) {
+	tree, err := p.tree()
+	if err != nil {
+		return nil, err
+	}
+	out := *p
+	out.Services, out.parts = nil, maps.Clone(p.parts)
+	for _, s := range p.Services {
+		as, runs := services[s.Name]
+		if !runs {
+			delete(below(tree, "services"), s.Name)
+			delete(out.parts, "services."+s.Name)
+			continue
+		}
+		if as.Hash != s.Hash {
+			s.Hash, out.parts["services."+s.Name] = as.Hash, as.Hash
+		}
+		s.Replicas = as.Replicas
+		out.Services = append(out.Services, s)
+	}
+	// Never equal to what any file declares.
+	out.parts["running"] = sum(nil, services)
+	out.Hash = projectHash(out.parts)
+	// What else runs in its name is not to go on its account.
+	out.Settings.Prune = false
+	if out.rendered, err = json.Marshal(tree); err != nil {
+		return nil, fmt.Errorf("render stack %s: %w", p.Name, err)
+	}
+	if out.Model, err = toModel(p.Name, out.WorkingDir, out.rendered); err != nil {
+		return nil, err
 	}
 	return &out, nil
 }

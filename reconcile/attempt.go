@@ -25,6 +25,8 @@ type attempt struct {
 	images  map[string]Image
 	// show is how values are shown in reasons, nil for not at all.
 	show func(value string) string
+	// agreed is an operator's word, nil for what is done unasked.
+	agreed *AdoptRequest
 	// moved are the services that an automatic rollback leaves where they are.
 	moved   []string
 	release Release
@@ -64,6 +66,8 @@ func (a *attempt) run(ctx context.Context) error {
 		return a.standDown(ctx)
 	case ActRemove:
 		return a.loop.takeDown(ctx, a.stack.name, "as the repository declares")
+	case ActAdopt:
+		return a.takeOver(ctx)
 	}
 	if err := a.choose(); err != nil {
 		return a.refuse(ctx, err)

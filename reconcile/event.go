@@ -37,6 +37,8 @@ const (
 	EventStalled          EventKind = "Stalled"
 	EventOrphaned         EventKind = "Orphaned"
 	EventUnadopted        EventKind = "Unadopted"
+	EventAdopted          EventKind = "Adopted"
+	EventForeignChange    EventKind = "ForeignChange"
 	EventNewRevision      EventKind = "NewRevision"
 	EventSourceFailed     EventKind = "SourceFailed"
 	EventSourceRecovered  EventKind = "SourceRecovered"

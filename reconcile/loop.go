@@ -54,6 +54,11 @@ type Options struct {
 	Scrub func(string) string
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
+	// AdoptMode says which running projects are taken over unasked; AdoptIdentical
+	// when 0.
+	AdoptMode AdoptMode
+	// ObserveOnly plans and reports and never acts.
+	ObserveOnly bool
 	// KeepReleases is how many good releases keep their images; 3 when 0.
 	KeepReleases int
 	// Parallel is how many stacks reconcile at once; 8 when 0.
@@ -119,7 +124,7 @@ func New(o Options) *Loop {
 	if o.Parallel == 0 {
 		o.Parallel = 8
 	}
-	return &Loop{
+	l := &Loop{
 		Options: o,
 		wake:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, o.Parallel),
@@ -129,6 +134,8 @@ func New(o Options) *Loop {
 		clashes: map[string]time.Time{},
 		lookups: newLookups(o.Registry),
 	}
+	l.Engine = entitled{o.Engine, l}
+	return l
 }
 
 // Run reconciles until ctx ends, then waits for what is under way to reach a

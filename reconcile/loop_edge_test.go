@@ -53,8 +53,8 @@ func TestContainersOfOthersAreNeverTouched(t *testing.T) {
 				h.record.releases = nil
 				h.engine.Relabel(owner)
 				h.engine.ClearLog()
-				h.boot()
 				h.push("v1.1.0", web("1.1"))
+				h.boot()
 				h.pass(time.Hour)
 				h.expect("sync", string(h.status().Sync), "unadopted")
 				if log := h.engine.Log(); len(log) > 0 {

@@ -34,6 +34,10 @@ type host struct {
 	declared map[string]*compose.Project
 	pushes   int
 
+	// adopt and observeOnly configure the next boot.
+	adopt       reconcile.AdoptMode
+	observeOnly bool
+
 	loop *reconcile.Loop
 	stop func()
 	// looks counts the loop's snapshots of the engine.
@@ -63,7 +67,7 @@ func (h *host) boot() {
 	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
 	loop := reconcile.New(reconcile.Options{
 		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: registry{h.engine}, Keeper: h.engine, Executor: executor,
-		History: h.record, Decisions: h.record, Logger: logger,
+		History: h.record, Decisions: h.record, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
 		Emit: func(e reconcile.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

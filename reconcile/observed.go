@@ -23,8 +23,10 @@ type Container struct {
 	// OneOff is a container of `docker compose run`; it is never touched.
 	OneOff bool
 
-	// Instance is the davit that made it; "" for anything davit did not make.
+	// Instance is the davit that made it, or has adopted it; "" for anything else.
 	Instance string
+	// Foreign is true for what somebody else put into a stack of this davit.
+	Foreign bool
 	// Release is the sequence number of the attempt that created it.
 	Release int64
 	// Spec is the Service.Hash it was made from.

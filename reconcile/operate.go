@@ -213,7 +213,8 @@ func (l *Loop) known(ctx context.Context, name string) (*stack, error) {
 	if !ok {
 		return nil, WithHint(fmt.Errorf("%w: %q", ErrNoSuchStack, name), "see `davit status`")
 	}
-	return s, l.load(ctx, s)
+	l.load(ctx, s)
+	return s, s.unreadable
 }
 
 // interrupt cancels what is under way on a stack and wakes it. The caller holds

@@ -27,6 +27,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	if err != nil {
 		return 2 * time.Second
 	}
+	l.noticeForeign(observed)
 	l.observed = observed
 	now := l.Now()
 	next := now.Add(resync)
@@ -39,7 +40,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 			}
 		}
 	}
-	if due := l.unverified(now); len(due) > 0 {
+	if due := l.unverified(now); len(due) > 0 && !l.ObserveOnly {
 		l.workers.Go(func() { l.verifyKeepTags(ctx, due) })
 	}
 	return max(next.Sub(now), 0)
@@ -73,9 +74,7 @@ func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
 		}
 	}
 	for _, s := range l.stacks {
-		if err := l.load(ctx, s); err != nil {
-			return fmt.Errorf("read the record of stack %s: %w", s.name, err)
-		}
+		l.load(ctx, s)
 	}
 	return nil
 }
@@ -116,6 +115,7 @@ func (l *Loop) facts(s *stack, now time.Time) Situation {
 			in.Owner = c.Instance
 		}
 	}
+	l.compare(s, &in)
 	return in
 }
 
@@ -129,12 +129,21 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if err := l.settleEnd(ctx, s); err != nil {
 		return l.trouble(s, err, now)
 	}
+	if s.unreadable != nil && now.Before(s.backoff.until) {
+		return s.backoff.until
+	}
+	if s.unreadable != nil {
+		return l.trouble(s, s.unreadable, now)
+	}
 	in := l.situation(s, now)
 	if in.gone() {
 		s.view = view{}
 		return time.Time{}
 	}
 	v := Decide(in)
+	if l.ObserveOnly {
+		return l.watch(s, in, v, now)
+	}
 	if err := l.settleDecisions(ctx, s, v, in); err != nil {
 		return l.trouble(s, err, now)
 	}
@@ -149,6 +158,8 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 		return l.keep(ctx, s, in, v, now)
 	case ActStop:
 		return l.standDown(ctx, s, in, v, now)
+	case ActAdopt:
+		return l.adoptUnasked(ctx, s, in, v, now)
 	}
 	if now.Before(s.backoff.until) {
 		l.overdue(s, in, now)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -19,6 +20,15 @@ type stack struct {
 	history  []Release
 	controls Controls
 	loaded   bool
+	// unreadable is why there is no record of the stack; it is left alone until
+	// there is one.
+	unreadable error
+	// home is where Compose ran the stack, as far as that is on record.
+	home home
+	// idle is true when nothing was under way at the last pass.
+	idle bool
+	// noticed are the containers of others that were reported.
+	noticed map[string]bool
 	// restored caches the parsed project of a release.
 	restored    *compose.Project
 	restoredSeq int64
@@ -79,21 +89,21 @@ func (s *stack) show(sync Sync, reason string, now time.Time) bool {
 	return true
 }
 
-// load reads the stack's record once; afterwards the loop keeps the mirror.
-func (l *Loop) load(ctx context.Context, s *stack) error {
+// load reads the stack's record once; afterwards the loop keeps the mirror. One
+// that cannot be read keeps its own stack from everything, and no other.
+func (l *Loop) load(ctx context.Context, s *stack) {
 	if s.loaded {
-		return nil
+		return
 	}
 	history, err := l.History.Releases(ctx, s.name, 0)
-	if err != nil {
-		return err
+	if err == nil {
+		s.controls, err = l.Decisions.Controls(ctx, s.name)
 	}
-	controls, err := l.Decisions.Controls(ctx, s.name)
-	if err != nil {
-		return err
+	if s.unreadable = err; err != nil {
+		s.unreadable = fmt.Errorf("read the record of stack %s: %w", s.name, err)
+		return
 	}
-	s.history, s.controls, s.loaded = history, controls, true
-	return nil
+	s.history, s.loaded = history, true
 }
 
 // project is the project that a release ran, as it was rendered then.

@@ -33,6 +33,10 @@ type Situation struct {
 	Barred bool
 	// Retry is the content that an operator wants tried again though it failed.
 	Retry string
+	// Adoption compares what runs with what is declared; nil where there is nothing
+	// to be taken over. Adopt says what of that is done unasked.
+	Adoption *Adoption
+	Adopt    AdoptMode
 	// Ours and Foreign say whether containers of the stack run that this davit,
 	// or somebody else, made. Owner is the other davit's identity, if it was one.
 	Ours, Foreign bool
@@ -62,10 +66,12 @@ const (
 	ActStop
 	// ActRemove takes down a stack that is declared gone.
 	ActRemove
+	// ActAdopt writes down that what runs is davit's from now on.
+	ActAdopt
 )
 
 func (a Act) String() string {
-	return [...]string{"nothing", "keep", "deploy", "return", "stop", "remove"}[a]
+	return [...]string{"nothing", "keep", "deploy", "return", "stop", "remove", "adopt"}[a]
 }
 
 // Verdict is what was decided about a stack, and why.
@@ -97,10 +103,10 @@ func Decide(s Situation) Verdict {
 	switch {
 	case s.Owner != "":
 		return v.leave(SyncUnadopted, "its containers belong to another davit, instance "+s.Owner)
-	case s.Foreign && !s.Ours && v.Current == nil:
-		return v.leave(SyncUnadopted, "its containers were not made by davit; nothing is touched before an operator agrees")
 	case s.Controls.Suspension != nil && s.Controls.Suspension.Active(s.Now):
 		return v.leave(SyncSuspended, suspensionText(*s.Controls.Suspension))
+	case s.unadopted():
+		return v.adopt(s)
 	}
 	v.EndHold = s.Controls.Hold != nil && s.Declared != nil && s.Declared.Hash != s.Controls.Hold.Spec
 	if failed := unreturned(s); failed != nil {
@@ -114,6 +120,39 @@ func Decide(s Situation) Verdict {
 		v.EndPin = true
 	}
 	return v.declared(s)
+}
+
+// unadopted reports whether the stack has containers that nobody has agreed to hand
+// over: it has no release, or one that knows only of davit's own containers.
+func (s Situation) unadopted() bool {
+	now := current(s.History)
+	return s.Foreign && (now == nil && !s.Ours || now != nil && now.Spec == "")
+}
+
+// adopt decides about a project that runs and is not davit's yet.
+func (v Verdict) adopt(s Situation) Verdict {
+	const foreign = "its containers were not made by davit; "
+	ask := fmt.Sprintf("; `davit adopt %s` takes it over", s.Stack)
+	switch {
+	case !s.Known:
+		return v.leave(SyncUnadopted, foreign+"no revision has been fetched yet")
+	case s.Broken != nil:
+		return v.leave(SyncUnadopted, foreign+"its files do not load: "+s.Broken.Error())
+	case s.Declared == nil || s.Adoption == nil:
+		return v.leave(SyncUnadopted, foreign+"nothing declares it")
+	case s.Declared.Settings.Suspend:
+		return v.leave(SyncSuspended, "x-davit.suspend is true")
+	case s.Adoption.Obstacle != nil:
+		return v.leave(SyncUnadopted, foreign+withHint(s.Adoption.Obstacle))
+	case len(s.Declared.Unset) > 0:
+		return v.leave(SyncUnadopted, foreign+fmt.Sprintf("an image needs %s, and this commit has no version tag", strings.Join(s.Declared.Unset, " and ")))
+	case s.Adoption.Identical() && s.Adopt != AdoptNone, s.Adopt == AdoptAll:
+		v.Act, v.Kind, v.Sync, v.Reason = ActAdopt, KindAdopt, SyncUnadopted, s.Adoption.reason()
+		return v
+	case s.Adoption.Identical():
+		return v.leave(SyncUnadopted, foreign+"they are what is declared"+ask)
+	}
+	return v.leave(SyncUnadopted, foreign+"they differ from what is declared: "+s.Adoption.Summary()+ask)
 }
 
 // declared follows what Git says.

@@ -139,6 +139,11 @@ func (e *Engine) Relabel(instance string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.containers {
-		c.face.Instance = instance
+		if c.face.Instance = instance; instance == "" {
+			c.face.Spec, c.face.Version, c.face.Release = "", "", 0
+		}
+	}
+	for _, n := range e.networks {
+		n.Instance = instance
 	}
 }
