@@ -28,6 +28,7 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 		hashed = &twin
 	}
 	l.remarks(real)
+	l.builds = l.findBuilds(real, hashed)
 	written, err := l.likeCompose(real, apart)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,8 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 	if err := l.fill(p, real, hashed); err != nil {
 		return nil, err
 	}
-	p.Notes = append(slices.Clone(l.survey.notes), l.notes...)
+	p.Sensitive = l.sensitiveOf(p, real.env)
+	p.Notes = slices.Concat(l.export.notes, l.survey.notes, l.notes)
 	return p, nil
 }
 
@@ -72,6 +74,7 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 	if err != nil {
 		return err
 	}
+	l.sumBuilds(sums)
 	for _, name := range slices.Sorted(maps.Keys(p.Model.Services)) {
 		s := l.service(p, name)
 		s.Hash = serviceHash(l.options.Key, sums, name)
@@ -93,7 +96,7 @@ func (l *loading) keyErrors(prefix, key string, errs []keyError) {
 
 func (l *loading) service(p *Project, name string) Service {
 	config := p.Model.Services[name]
-	s := Service{Name: name, Config: config, Replicas: config.GetScale()}
+	s := Service{Name: name, Config: config, Replicas: config.GetScale(), Build: l.builds[name]}
 	key := "services." + name
 	block, errs := decodeServiceBlock(config.Extensions[extension])
 	l.keyErrors(key, extension, errs)

@@ -25,7 +25,8 @@
 // is mounted from DATA/files/<sum of its content>/<name>: an edit changes the
 // path, so that an old container keeps its old file. A path that is written to,
 // and one in it or around it, is mounted from DATA/stacks/NAME, as is one that
-// Git does not track. Materialize writes the tracked content there.
+// Git does not track. Files.Write writes the tracked content there; what is
+// encrypted in Git is decrypted to a directory in memory.
 //
 // # Hashes
 //

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ type layers struct {
 func environment(x *export, l layers, ps *problems) types.Mapping {
 	davit := l.revision.mapping()
 	env := types.Mapping{}
-	if data, err := x.read(l.dotEnv, maxEnvFile); err == nil {
+	if data, err := x.readEnv(l.dotEnv); err == nil {
 		above := types.Mapping{}
 		maps.Copy(above, l.source)
 		maps.Copy(above, hostVariables(x, l, nil))
@@ -69,7 +70,7 @@ func hostVariables(x *export, l layers, ps *problems) map[string]string {
 	if ps == nil {
 		ps = &problems{}
 	}
-	data, err := readHostFile(l.host)
+	data, err := x.secrets.reveal(x.readHostFile(l.host))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -81,15 +82,29 @@ func hostVariables(x *export, l layers, ps *problems) map[string]string {
 	above := types.Mapping{}
 	maps.Copy(above, l.source)
 	maps.Copy(above, l.revision.mapping())
-	return variables(envFile{name: l.host, data: data}, above, ps)
+	vars := variables(envFile{name: l.host, data: data}, above, ps)
+	x.secrets.learn(slices.Collect(maps.Values(vars))...)
+	return vars
 }
 
-func readHostFile(name string) ([]byte, error) {
+// readHostFile reads a file of variables beside the repository. One that others
+// may write to would let them choose what is deployed.
+func (x *export) readHostFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, plain(err)
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, plain(err)
+	}
+	switch mode := info.Mode().Perm(); {
+	case mode&0o022 != 0:
+		return nil, errors.New("can be written by others than its owner, who could choose what runs here: chmod 600 it")
+	case mode&0o004 != 0:
+		x.note(name, "can be read by every user of this host: chmod 600 it if it holds secrets")
+	}
 	return readRegular(f, maxEnvFile)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,16 @@ type export struct {
 	dir string
 	// davit is true once a file was read that names a DAVIT_ variable.
 	davit bool
+	// secrets open encrypted files.
+	secrets Secrets
+	notes   []Note
+}
+
+// note is a remark about a whole file.
+func (x *export) note(file, text string) {
+	if n := (Note{File: file, Text: text}); !slices.Contains(x.notes, n) {
+		x.notes = append(x.notes, n)
+	}
 }
 
 func openExport(dir string) (*export, error) {
@@ -65,6 +76,28 @@ func (x *export) read(rel string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := readRegular(f, limit)
 	x.davit = x.davit || mentionsDavit(data)
+	return data, err
+}
+
+// readEnv is read for a file of variables, which may be encrypted.
+func (x *export) readEnv(rel string) ([]byte, error) {
+	data, err := x.read(rel, maxEnvFile)
+	if x.secrets.skips(data) {
+		x.note(rel, unread)
+		return nil, nil
+	}
+	data, err = x.secrets.reveal(data, err)
+	x.davit = x.davit || mentionsDavit(data)
+	return data, err
+}
+
+// readLabels is read for a file of labels. Labels can be seen by everybody who may
+// ask the engine, so that nothing of them can be secret.
+func (x *export) readLabels(rel string) ([]byte, error) {
+	data, err := x.read(rel, maxEnvFile)
+	if err == nil && sealed(data) {
+		return nil, errors.New("is encrypted, and labels are no place for secrets")
+	}
 	return data, err
 }
 

@@ -93,7 +93,7 @@ func TestLinksInsideTheRepositoryAreFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Materialize(); err != nil {
+	if _, err := (Files{}).Write(p); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range p.Services[0].Config.Volumes {

@@ -31,6 +31,8 @@ type LoadOptions struct {
 	// Key makes the hashes useless to whoever wants to guess a secret from one.
 	// Without a key they are plain sums.
 	Key []byte
+	// Secrets are how encrypted files of the revision are read.
+	Secrets Secrets
 }
 
 // Load reads, checks and renders one stack. The error lists every mistake that
@@ -47,6 +49,7 @@ func Load(ctx context.Context, s Stack, o LoadOptions) (*Project, error) {
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return nil, fmt.Errorf("load stack %s: %w", s.Name, err)
 	}
+	x.secrets = o.Secrets
 	l := &loading{stack: s, options: o, export: x, problems: &problems{}}
 	return l.load(ctx)
 }
@@ -59,6 +62,8 @@ type loading struct {
 	problems *problems
 	survey   *survey
 	notes    []Note
+	// builds are how the images of services are made, by service.
+	builds map[string]*Build
 }
 
 func (l *loading) load(ctx context.Context) (*Project, error) {

@@ -6,38 +6,50 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // temporary begins the name of what is not completely written yet.
 const temporary = ".davit-"
 
-// Backup is a file that a container had changed and that a new version from Git
-// took the place of.
+// Backup is what became of a file that a container had changed.
 type Backup struct {
-	// File is the file that was overwritten, Copy what the container had made of
-	// it.
+	// File is the file, Copy what the container had made of it.
 	File, Copy string
+	// Restored is true where the copy was put back because Git went back to the
+	// version that the container had changed; false where a new version took its
+	// place.
+	Restored bool
 }
 
-// Materialize writes the tracked content that containers mount. It is safe to
-// repeat; what is there already is left alone. See WriteContent.
-func (p *Project) Materialize() error {
-	_, err := p.WriteContent()
-	return err
+// Files puts what containers mount into its place on this host, and takes away
+// what nobody needs any more.
+type Files struct {
+	// DataDir is the agent's data directory; "" collects nothing.
+	DataDir string
+	Secrets Secrets
 }
 
-// WriteContent is Materialize and tells which files, changed by a container,
-// were backed up.
+// Write writes the tracked content that the containers of p mount. It is safe to
+// repeat; what is there already is left alone. It tells which files, changed by a
+// container, were backed up. Its error is an fs.ErrNotExist for content that is
+// neither in the revision nor kept on this host any more.
 //
 // Immutable content appears under its final name only when it is complete and on
 // disk. Writable content is written file by file, and only where Git's version
 // is another one than davit wrote last: what a container made of the same
-// version is its own business.
-func (p *Project) WriteContent() ([]Backup, error) {
+// version is its own business. Decrypted content is in memory only and comes back
+// here after the host was started anew.
+func (f Files) Write(p *Project) ([]Backup, error) {
 	var stable []Content
 	for _, c := range p.Content {
 		if err := c.keep(); err != nil {
 			return nil, fmt.Errorf("write content of stack %s to %s: %w", p.Name, c.Copy, err)
+		}
+		if c.Sealed {
+			if err := f.Secrets.unseal(c); err != nil {
+				return nil, fmt.Errorf("decrypt %s of stack %s: %w", filepath.Base(c.Copy), p.Name, err)
+			}
 		}
 		if c.Writable {
 			stable = append(stable, c)
@@ -159,4 +171,21 @@ func (p *Project) update(stable []Content) ([]Backup, error) {
 		}
 	}
 	return w.backups, w.save()
+}
+
+// WithSources is p with content that is read from the revision of declared where
+// that has the same.
+func (p *Project) WithSources(declared *Project) *Project {
+	from := map[string]string{}
+	for _, c := range declared.Content {
+		from[c.Copy] = c.From
+	}
+	out := *p
+	out.Content = slices.Clone(p.Content)
+	for i, c := range out.Content {
+		if source, ok := from[c.Copy]; ok {
+			out.Content[i].From = source
+		}
+	}
+	return &out
 }

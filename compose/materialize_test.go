@@ -45,7 +45,7 @@ func TestImmutableContentIsWrittenOnceAndReadable(t *testing.T) {
 	defer syscall.Umask(old)
 	data := t.TempDir()
 	p := at(t, data, map[string]string{"compose.yaml": immutableStack, "conf/deep/a": "a", "bin/run": "#!", "secret": "s"})
-	if err := p.Materialize(); err != nil {
+	if _, err := (Files{}).Write(p); err != nil {
 		t.Fatal(err)
 	}
 	volumes := p.Services[0].Config.Volumes
@@ -62,7 +62,7 @@ func TestImmutableContentIsWrittenOnceAndReadable(t *testing.T) {
 		t.Errorf("content %q", got)
 	}
 	before := snapshot(t, data)
-	if err := p.Materialize(); err != nil {
+	if _, err := (Files{}).Write(p); err != nil {
 		t.Fatal(err)
 	}
 	if after := snapshot(t, data); !slices.Equal(before, after) {
@@ -101,7 +101,7 @@ func TestContentThatChangedSinceItWasLoadedIsNotWritten(t *testing.T) {
 			put(t, c.From, "another")
 		}
 	}
-	err := p.Materialize()
+	_, err := (Files{}).Write(p)
 	if err == nil || !strings.Contains(err.Error(), "is not what it was when the stack was loaded") {
 		t.Errorf("got %v", err)
 	}
@@ -113,7 +113,7 @@ func TestContentThatChangedSinceItWasLoadedIsNotWritten(t *testing.T) {
 func TestRollingBackNeedsNoSourceOnceContentIsThere(t *testing.T) {
 	data := t.TempDir()
 	p := at(t, data, map[string]string{"compose.yaml": immutableStack, "conf/a": "a", "bin/run": "#!", "secret": "s"})
-	if err := p.Materialize(); err != nil {
+	if _, err := (Files{}).Write(p); err != nil {
 		t.Fatal(err)
 	}
 	stored, err := p.Marshal()
@@ -129,7 +129,7 @@ func TestRollingBackNeedsNoSourceOnceContentIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := back.Materialize(); err != nil {
+	if _, err := (Files{}).Write(back); err != nil {
 		t.Error(err)
 	}
 }
@@ -140,7 +140,7 @@ func TestWritableContentIsUpdatedFileByFile(t *testing.T) {
 	data := t.TempDir()
 	update := func(files map[string]string) []Backup {
 		t.Helper()
-		backups, err := at(t, data, merge(one(writableStack), files)).WriteContent()
+		backups, err := (Files{}).Write(at(t, data, merge(one(writableStack), files)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,16 +181,16 @@ func TestWritableContentIsUpdatedFileByFile(t *testing.T) {
 func TestWritableContentGoesBackWithoutItsSource(t *testing.T) {
 	data := t.TempDir()
 	old := at(t, data, merge(one(writableStack), map[string]string{"conf/a": "1"}))
-	if err := old.Materialize(); err != nil {
+	if _, err := (Files{}).Write(old); err != nil {
 		t.Fatal(err)
 	}
-	if err := at(t, data, merge(one(writableStack), map[string]string{"conf/a": "2"})).Materialize(); err != nil {
+	if _, err := (Files{}).Write(at(t, data, merge(one(writableStack), map[string]string{"conf/a": "2"}))); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(old.Content[0].From); err != nil {
 		t.Fatal(err)
 	}
-	backups, err := old.WriteContent()
+	backups, err := (Files{}).Write(old)
 	if err != nil || backups != nil {
 		t.Fatal(backups, err)
 	}
@@ -205,7 +205,7 @@ func TestAWritableFileKeepsItsOwner(t *testing.T) {
 	}
 	data := t.TempDir()
 	write := func(content string) {
-		if err := at(t, data, merge(one(writableStack), map[string]string{"conf/a": content})).Materialize(); err != nil {
+		if _, err := (Files{}).Write(at(t, data, merge(one(writableStack), map[string]string{"conf/a": content}))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,6 +236,7 @@ func TestALinkInTheWayLeadsNowhere(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(data, "stacks/repository"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	p := at(t, data, merge(one(writableStack), map[string]string{"conf/a": "new"}))
 	for _, link := range []string{"conf", "conf/a"} {
 		name := filepath.Join(data, "stacks/repository", link)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -248,7 +249,7 @@ func TestALinkInTheWayLeadsNowhere(t *testing.T) {
 		if err := os.Symlink(target, name); err != nil {
 			t.Fatal(err)
 		}
-		err := at(t, data, merge(one(writableStack), map[string]string{"conf/a": "new"})).Materialize()
+		_, err := (Files{}).Write(p)
 		if err == nil || !strings.Contains(err.Error(), "update files of stack repository in ") {
 			t.Errorf("%s: %v", link, err)
 		}
@@ -275,7 +276,7 @@ func TestADiskThatTakesNothingIsNamed(t *testing.T) {
 	}
 	data := t.TempDir()
 	put(t, filepath.Join(data, "files"), "in the way")
-	err = at(t, data, map[string]string{"compose.yaml": immutableStack, "conf/a": "a", "bin/run": "#!", "secret": "s"}).Materialize()
+	_, err = (Files{}).Write(at(t, data, map[string]string{"compose.yaml": immutableStack, "conf/a": "a", "bin/run": "#!", "secret": "s"}))
 	if !errors.Is(err, syscall.ENOTDIR) || !strings.HasPrefix(err.Error(), "write content of stack repository to "+data) {
 		t.Errorf("got %v", err)
 	}

@@ -68,6 +68,7 @@ func (p *Project) take(s Service, from *Project) {
 	if w, ok := from.written[s.Name]; ok && p.written != nil {
 		p.written[s.Name] = w
 	}
+	p.Sensitive = slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.Sensitive, from.Sensitive))))
 	p.Content = slices.Clone(p.Content)
 	for _, c := range from.Content {
 		if mounted(s.Config, p.Model, c) {

@@ -48,7 +48,7 @@ secrets: {s: {file: ./secret}}
 	again(t, moved)
 
 	put(t, filepath.Join(there, "state/y"), "from the container")
-	backups, err := moved.WriteContent()
+	backups, err := (Files{}).Write(moved)
 	if err != nil || len(backups) != 1 {
 		t.Fatalf("backups %v, %v", backups, err)
 	}

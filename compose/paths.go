@@ -59,19 +59,21 @@ func (s *survey) servicePaths(d *document, key string, service map[string]any) {
 			}
 		}
 	}
+	s.buildPaths(d, key+".build", service["build"])
 	// The files of a service that is not enabled need not be there.
 	enabled := types.ServiceConfig{Profiles: texts(service["profiles"])}.HasProfile(profiles(d.env))
 	for _, f := range texts(service["label_file"]) {
-		s.repositoryFile(d, key+".label_file", f, enabled)
+		s.repositoryFile(d, key+".label_file", repositoryFile{f, enabled, s.export.readLabels})
 	}
 	for _, f := range texts(service["env_file"]) {
-		s.repositoryFile(d, key+".env_file", f, enabled)
+		s.repositoryFile(d, key+".env_file", repositoryFile{f, enabled, s.export.readEnv})
 	}
 	entries, _ := service["env_file"].([]any)
 	for i, entry := range entries {
 		if m, ok := entry.(map[string]any); ok {
 			required, isBool := m["required"].(bool)
-			s.repositoryFile(d, fmt.Sprintf("%s.env_file[%d].path", key, i), text(m["path"]), enabled && (required || !isBool))
+			s.repositoryFile(d, fmt.Sprintf("%s.env_file[%d].path", key, i),
+				repositoryFile{text(m["path"]), enabled && (required || !isBool), s.export.readEnv})
 		}
 	}
 }
@@ -94,18 +96,24 @@ func (s *survey) hostPath(d *document, key, name string) {
 	}
 }
 
-// repositoryFile checks a file that is read while the stack is loaded.
-func (s *survey) repositoryFile(d *document, key, name string, required bool) {
-	if name == "" {
+// repositoryFile is a file that is read while the stack is loaded.
+type repositoryFile struct {
+	name     string
+	required bool
+	read     func(rel string) ([]byte, error)
+}
+
+func (s *survey) repositoryFile(d *document, key string, f repositoryFile) {
+	if f.name == "" {
 		return
 	}
-	target, err := inRepository(s.export, d.base, name)
+	target, err := inRepository(s.export, d.base, f.name)
 	if err == nil {
-		if _, err = s.export.read(target, maxEnvFile); errors.Is(err, fs.ErrNotExist) && !required {
+		if _, err = f.read(target); errors.Is(err, fs.ErrNotExist) && !f.required {
 			return
 		}
 	}
 	if err != nil {
-		s.fail(d.problem(key, fmt.Errorf("%q %w", name, err)))
+		s.fail(d.problem(key, fmt.Errorf("%q %w", f.name, err)))
 	}
 }

@@ -20,6 +20,9 @@ type placement struct {
 	// home is the stack's stable directory on the host, files the directory of
 	// content that never changes.
 	home, files string
+	// secrets and key are what encrypted files are read and named with.
+	secrets Secrets
+	key     []byte
 	// writable are the paths, relative to the root, that a service may write to.
 	writable []string
 	content  map[string]Content
@@ -40,7 +43,8 @@ func (l *loading) placement(services types.Services) *placement {
 	p := &placement{
 		export: l.export, dir: l.stack.Dir,
 		home:    StackDir(l.options.DataDir, l.stack.Name),
-		files:   filepath.Join(l.options.DataDir, "files"),
+		files:   FilesDir(l.options.DataDir),
+		secrets: l.options.Secrets, key: l.options.Key,
 		content: map[string]Content{}, seen: map[string]spot{},
 	}
 	for _, s := range services {
@@ -62,14 +66,14 @@ func (l *loading) place(p *placement, real, hashed *rendering) {
 		for i, m := range mounts {
 			mount, twin := m.(map[string]any), twins[i].(map[string]any)
 			if mount["type"] == types.VolumeTypeBind {
-				l.move(p, fmt.Sprintf("services.%s.volumes[%d]", name, i), "source", pair{mount, twin})
+				l.move(p.find, fmt.Sprintf("services.%s.volumes[%d]", name, i), "source", pair{mount, twin})
 			}
 		}
 	}
 	for _, kind := range []string{"configs", "secrets"} {
 		for _, name := range slices.Sorted(maps.Keys(below(real.tree, kind))) {
 			object, twin := below(below(real.tree, kind), name), below(below(hashed.tree, kind), name)
-			if s, moved := l.move(p, kind+"."+name, "file", pair{object, twin}); moved && !s.tracked {
+			if s, moved := l.move(p.object, kind+"."+name, "file", pair{object, twin}); moved && !s.tracked {
 				l.note(kind+"."+name+".file", "is not in the repository: it is expected on the host as "+s.to)
 			}
 		}
@@ -79,13 +83,13 @@ func (l *loading) place(p *placement, real, hashed *rendering) {
 // pair is one mapping of the tree to be deployed and its twin to be hashed.
 type pair struct{ real, hashed map[string]any }
 
-func (l *loading) move(p *placement, at, key string, in pair) (spot, bool) {
+func (l *loading) move(find func(rel string) (spot, error), at, key string, in pair) (spot, bool) {
 	source := text(in.real[key])
-	rel, inside := p.export.rel(source)
+	rel, inside := l.export.rel(source)
 	if source == "" || !inside {
 		return spot{}, false
 	}
-	s, err := p.find(rel)
+	s, err := find(rel)
 	if err != nil {
 		l.problem(at, fmt.Errorf("%q %w", rel, err))
 		return spot{}, false
@@ -93,6 +97,38 @@ func (l *loading) move(p *placement, at, key string, in pair) (spot, bool) {
 	in.real[key] = s.to
 	in.hashed[key] = s.identity
 	return s, true
+}
+
+// object is where the file rel of a config or secret is mounted from: what Git
+// holds encrypted, from a directory in memory.
+func (p *placement) object(rel string) (spot, error) {
+	if info, err := p.export.stat(rel); err != nil || !info.Mode().IsRegular() {
+		return p.find(rel)
+	}
+	data, err := p.export.read(rel, maxSealed)
+	if err != nil || !sealed(data) {
+		return p.find(rel) // a file of any size that is not encrypted
+	}
+	if p.secrets.skips(data) {
+		p.export.note(rel, unread)
+		return p.find(rel)
+	}
+	plain, err := p.secrets.open(data)
+	if err != nil {
+		return spot{}, err
+	}
+	digest, err := p.export.digest(rel)
+	if err != nil {
+		return spot{}, err
+	}
+	p.secrets.learn(string(plain))
+	// Encrypting the same value anew rolls nothing, and nobody can try values out
+	// against the name.
+	named := sum(p.key, string(plain))
+	s := spot{to: p.secrets.place(named, rel), identity: "secret:" + named, tracked: true}
+	kept := filepath.Join(p.files, digest, base(rel))
+	p.content[s.to] = Content{From: p.export.abs(rel), To: s.to, Copy: kept, Digest: digest, Sealed: true}
+	return s, nil
 }
 
 // find is where the path rel is mounted from.
@@ -159,6 +195,10 @@ func (p *placement) contents() []Content {
 	}
 	return list
 }
+
+// FilesDir is where content that never changes is kept, each in a directory named
+// by its digest.
+func FilesDir(dataDir string) string { return filepath.Join(dataDir, "files") }
 
 // StackDir is the stable directory of the stack called name.
 func StackDir(dataDir, name string) string { return filepath.Join(dataDir, "stacks", name) }

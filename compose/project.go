@@ -37,8 +37,12 @@ type Project struct {
 	// x-davit key that overrides a Compose key.
 	Notes []Note
 	// Content lists the tracked files that containers mount, to be written by
-	// Materialize before a container that needs them is created.
+	// Files.Write before a container that needs them is created.
 	Content []Content
+
+	// Sensitive are the values that must not be shown, such as those of secrets and
+	// of variables that may hold one.
+	Sensitive []string
 
 	// rendered is Model as the JSON of a compose file: what Marshal keeps and
 	// Unmarshal makes Model of.
@@ -56,6 +60,10 @@ type Service struct {
 	// Config is the rendered service. Config.Image is as written, after
 	// interpolation.
 	Config types.ServiceConfig
+	// Build is how the service's image is made, nil for one that is only pulled.
+	// What it is made of is not stored with a project: one that Unmarshal gave has
+	// no Build.
+	Build *Build
 	// Settings is the service's x-davit block merged over what
 	// deploy.update_config and rollback_config say, defaults filled in.
 	Settings ServiceSettings
@@ -99,6 +107,9 @@ type Content struct {
 	// Writable content is updated file by file at To; other content is
 	// immutable once To exists.
 	Writable bool
+	// Sealed content is encrypted in the revision and at Copy, and decrypted at To,
+	// in memory.
+	Sealed bool `json:",omitempty"`
 }
 
 // Note is a remark about a compose file that needs no action.

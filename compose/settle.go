@@ -128,7 +128,7 @@ func (l *loading) serviceEnvironment(s types.ServiceConfig, env types.Mapping) (
 	maps.Copy(above, env)
 	vars := map[string]string(own.ToMapping())
 	for _, f := range s.EnvFiles {
-		data, ok := l.readBeside(s.Name+".env_file", f.Path, bool(f.Required))
+		data, ok := l.readBeside(beside{key: s.Name + ".env_file", name: f.Path, required: bool(f.Required), read: l.export.readEnv})
 		if !ok {
 			continue
 		}
@@ -143,7 +143,7 @@ func (l *loading) serviceEnvironment(s types.ServiceConfig, env types.Mapping) (
 func (l *loading) serviceLabels(s types.ServiceConfig) map[string]any {
 	vars := map[string]string{}
 	for _, f := range s.LabelFiles {
-		data, ok := l.readBeside(s.Name+".label_file", f, true)
+		data, ok := l.readBeside(beside{key: s.Name + ".label_file", name: f, required: true, read: l.export.readLabels})
 		if !ok {
 			continue
 		}
@@ -161,18 +161,23 @@ func (l *loading) serviceLabels(s types.ServiceConfig) map[string]any {
 	return labels
 }
 
-// readBeside reads a file that a service names, which compose-go has made
-// absolute.
-func (l *loading) readBeside(key, name string, required bool) (envFile, bool) {
-	rel, ok := l.export.rel(name)
+// beside is a file that a service names, which compose-go has made absolute.
+type beside struct {
+	key, name string
+	required  bool
+	read      func(rel string) ([]byte, error)
+}
+
+func (l *loading) readBeside(b beside) (envFile, bool) {
+	rel, ok := l.export.rel(b.name)
 	if !ok {
-		l.problem("services."+key, fmt.Errorf("%q %w", name, errEscapes))
+		l.problem("services."+b.key, fmt.Errorf("%q %w", b.name, errEscapes))
 		return envFile{}, false
 	}
-	data, err := l.export.read(rel, maxEnvFile)
+	data, err := b.read(rel)
 	if err != nil {
-		if required || !errors.Is(err, fs.ErrNotExist) {
-			l.problem("services."+key, fmt.Errorf("%q %w", rel, err))
+		if b.required || !errors.Is(err, fs.ErrNotExist) {
+			l.problem("services."+b.key, fmt.Errorf("%q %w", rel, err))
 		}
 		return envFile{}, false
 	}

@@ -230,6 +230,10 @@ func (s *survey) includedEnvironment(d *document, key string, entry map[string]a
 	own := types.Mapping{}
 	for _, f := range files {
 		data, err := s.export.read(f, maxEnvFile)
+		if err == nil && sealed(data) {
+			// compose-go reads it itself and would take the cipher for text.
+			err = errors.New("is encrypted, which the variables of an included file cannot be")
+		}
 		if errors.Is(err, fs.ErrNotExist) && f == dotEnvOf(base) {
 			continue
 		}

@@ -30,6 +30,10 @@ type attempt struct {
 	// moved are the services that an automatic rollback leaves where they are.
 	moved   []string
 	release Release
+	// plan is what was carried out last; fruitless is true when it ended before any
+	// container was made.
+	plan      Plan
+	fruitless bool
 }
 
 // start begins work on a stack. The caller holds l.mu and has seen that nothing
@@ -118,7 +122,7 @@ func (a *attempt) clearUp(ctx context.Context, plan Plan) error {
 }
 
 func (a *attempt) resolver(pins map[string]Image) resolver {
-	return resolver{engine: a.loop.Engine, registry: a.registry, pinned: pins, strict: a.verdict.Act != ActDeploy}
+	return resolver{engine: a.loop.Engine, registry: a.registry, pinned: pins, strict: a.verdict.Act != ActDeploy, now: a.loop.Now}
 }
 
 // choose determines the project to plan towards.
@@ -180,7 +184,7 @@ func (a *attempt) pins() (map[string]Image, error) {
 		}
 	}
 	unchanged := func(s compose.Service, rec ServiceRecord) bool {
-		return rec.Spec == s.Hash && rec.Image.Ref == s.Config.Image
+		return rec.Spec == s.Hash && rec.Image.Ref == s.ImageRef() && sameBuild(s, rec.Image)
 	}
 	always := func(compose.Service, ServiceRecord) bool { return true }
 	switch v := a.verdict; {
@@ -221,11 +225,11 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		Completed: completions(s.history, p, images),
 	}
 	d.Data = dataOf(s.history)
+	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""
 	}
-	d.PreviousProject = s.declaredBy(v.Current)
 	switch {
 	case v.Act == ActDeploy:
 		d.To, d.Revision = in.Revision.Version, in.Revision.Short()
@@ -257,10 +261,10 @@ func versionOf(v Verdict, in Situation) string {
 
 // carryOut records the release, executes the plan and records how it ended.
 func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
-	if a.verdict.Act == ActDeploy {
-		if err := a.project.Materialize(); err != nil {
-			return err
-		}
+	if err := a.write(); errors.Is(err, errGone) {
+		return a.refuse(ctx, err)
+	} else if err != nil {
+		return err
 	}
 	if err := a.loop.Executor.Preflight(ctx, plan); err != nil {
 		return err
@@ -268,8 +272,8 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
-	var result Result
-	if !plan.Empty() {
+	plan, result := a.build(ctx, plan)
+	if result.Err == nil && !plan.Empty() {
 		result = a.execute(ctx, plan, a.release)
 	}
 	// The record is written even while the agent is told to stop.
@@ -284,6 +288,7 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 }
 
 func (a *attempt) execute(ctx context.Context, plan Plan, r Release) Result {
+	a.plan = plan
 	a.stack.logger.Info("plan", "plan", plan.String())
 	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit})
 }
@@ -376,7 +381,7 @@ func (a *attempt) event(kind EventKind, severity Severity, message string) Event
 
 // barred reports whether the attempt at what Git declares could not even begin.
 func (a *attempt) barred() bool {
-	return a.release.Seq == 0 && (a.verdict.Act == ActDeploy || a.verdict.Act == ActReturn && a.verdict.Kind == KindRollback)
+	return (a.release.Seq == 0 || a.fruitless) && (a.verdict.Act == ActDeploy || a.verdict.Act == ActReturn && a.verdict.Kind == KindRollback)
 }
 
 // housekeeping reports whether a plan only clears away what serves nobody.

@@ -47,6 +47,8 @@ const (
 	EventStateRecovered   EventKind = "StateRecovered"
 	EventDrift            EventKind = "DriftDetected"
 	EventNotRestorable    EventKind = "ReleaseNotRestorable"
+	EventFileBackedUp     EventKind = "FileBackedUp"
+	EventFileRestored     EventKind = "FileRestored"
 	EventRemoved          EventKind = "StackRemoved"
 	EventStepStarted      EventKind = "StepStarted"
 	EventStepDone         EventKind = "StepDone"

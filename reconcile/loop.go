@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"davit/compose"
 )
 
 // Engine is what the loop reads of the container engine.
@@ -18,7 +20,9 @@ type Engine interface {
 
 // Registry resolves references where they are published.
 type Registry interface {
-	Resolve(ctx context.Context, ref string) (Image, error)
+	// Platform, os/arch[/variant], chooses from images made for several; "" is the
+	// engine's own.
+	Resolve(ctx context.Context, ref, platform string) (Image, error)
 }
 
 // Keeper holds images with local tags so that a prune does not take what a
@@ -30,7 +34,7 @@ type Keeper interface {
 	KeepTags(ctx context.Context) (map[string]string, error)
 }
 
-// Options are the parts of a Loop. All but Memory, Sources, Scrub, Now, KeepReleases and
+// Options are the parts of a Loop. All but Files, Memory, Sources, Scrub, Now, KeepReleases and
 // Parallel are required.
 type Options struct {
 	Instance  string
@@ -40,6 +44,9 @@ type Options struct {
 	Executor  Executor
 	History   History
 	Decisions Decisions
+	// Files keeps what containers mount; compose.Files without a place for secrets
+	// when nil.
+	Files Files
 	// Memory keeps which source each stack belongs to. Without one that is known
 	// only while the loop lives.
 	Memory Memory
@@ -88,6 +95,12 @@ type Loop struct {
 	engineErr error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
+	// collectAt is when content that nobody needs is looked for again.
+	collectAt time.Time
+
+	// content is held for reading while content is written, and for writing while
+	// it is collected. It is taken before mu.
+	content sync.RWMutex
 }
 
 // sourceState is how the last polls went.
@@ -114,6 +127,9 @@ var (
 func New(o Options) *Loop {
 	if o.Scrub == nil {
 		o.Scrub = func(value string) string { return value }
+	}
+	if o.Files == nil {
+		o.Files = compose.Files{}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

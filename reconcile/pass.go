@@ -43,6 +43,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	if due := l.unverified(now); len(due) > 0 && !l.ObserveOnly {
 		l.workers.Go(func() { l.verifyKeepTags(ctx, due) })
 	}
+	if l.collectDue(now) {
+		l.workers.Go(func() { l.collect(ctx) })
+	}
 	return max(next.Sub(now), 0)
 }
 
@@ -331,6 +334,10 @@ func (l *Loop) trouble(s *stack, err error, now time.Time) time.Time {
 		return s.backoff.until
 	case errors.As(err, &stalled):
 		l.announceTrouble(s, SyncStalled, EventStalled, SeverityError, err.Error(), now)
+		if stalled.After > 0 {
+			s.backoff.until = now.Add(stalled.After)
+			return s.backoff.until
+		}
 	default:
 		l.announceTrouble(s, SyncWaiting, EventWaiting, SeverityWarning, err.Error(), now)
 	}

@@ -66,6 +66,8 @@ type work struct {
 	// an old standby. It ends when a release begins.
 	quiet bool
 	what  string
+	// needs are the sums of the content that its containers will mount.
+	needs map[string]bool
 }
 
 // view is what status shows.
@@ -119,8 +121,6 @@ func (s *stack) project(r *Release) (*compose.Project, error) {
 	return p, nil
 }
 
-// backoff spaces out attempts that keep failing: exponentially, with full
-// jitter, so that a fleet does not knock on one door together.
 // declaredBy is the project of a release, nil where it is not on record or cannot
 // be read: it is then only left out of reasons and comparisons.
 func (s *stack) declaredBy(r *Release) *compose.Project {
@@ -135,6 +135,8 @@ func (s *stack) declaredBy(r *Release) *compose.Project {
 	return p
 }
 
+// backoff spaces out attempts that keep failing: exponentially, with full
+// jitter, so that a fleet does not knock on one door together.
 type backoff struct {
 	failures int
 	until    time.Time

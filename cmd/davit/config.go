@@ -37,7 +37,10 @@ type Config struct {
 	KeepReleases       int
 	Env                map[string]string
 	EnvDir             string
-	Webhooks           []Webhook
+	// AgeKeyFile opens what the repository holds encrypted; SecretsDir is where
+	// decrypted files are mounted from.
+	AgeKeyFile, SecretsDir string
+	Webhooks               []Webhook
 
 	LogFormat, LogLevel string
 }
@@ -65,6 +68,10 @@ func (c *console) defaults() Config {
 		}
 		data = filepath.Join(state, "davit")
 	}
+	secrets := "/run/davit"
+	if run := c.Getenv("XDG_RUNTIME_DIR"); !c.Root && run != "" {
+		secrets = filepath.Join(run, "davit")
+	}
 	docker := c.Getenv("DOCKER_CONFIG")
 	if docker == "" {
 		docker = filepath.Join(c.Getenv("HOME"), ".docker")
@@ -74,7 +81,7 @@ func (c *console) defaults() Config {
 		engine = "unix:///var/run/docker.sock"
 	}
 	return Config{
-		Path: ".", Interval: "30s", Data: data, Engine: engine, DockerConfig: docker,
+		Path: ".", Interval: "30s", Data: data, Engine: engine, DockerConfig: docker, SecretsDir: secrets,
 		KeepReleases: 3, LogFormat: "text", LogLevel: "info",
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"davit/compose"
 	"davit/engine"
 	"davit/reconcile"
 	"davit/registry"
@@ -26,6 +27,7 @@ var (
 	_ reconcile.History   = (*state.Store)(nil)
 	_ reconcile.Decisions = (*state.Store)(nil)
 	_ reconcile.Journal   = (*state.Store)(nil)
+	_ reconcile.Files     = guarded{}
 	_ record              = (*state.Store)(nil)
 )
 
@@ -45,6 +47,15 @@ type host struct {
 	executor *rollout.Executor
 	loop     *reconcile.Loop
 	secrets  *secrets
+	// access is how what the repository holds encrypted is read.
+	access compose.Secrets
+}
+
+// outlets are where a host says what happens, and what it must not say.
+type outlets struct {
+	emit    func(reconcile.Event)
+	logger  *slog.Logger
+	secrets *secrets
 }
 
 // identity is the host's name and key.
@@ -54,11 +65,12 @@ type identity struct {
 }
 
 // newHost builds a host on a record. It talks to nobody yet.
-func newHost(config Config, id identity, r record, emit func(reconcile.Event), logger *slog.Logger) (*host, error) {
-	h := &host{instance: id.instance, key: id.key, secrets: newSecrets()}
+func newHost(config Config, id identity, r record, out outlets) (*host, error) {
+	h := &host{instance: id.instance, key: id.key, secrets: out.secrets, access: openers(config, id)}
+	h.access.Learn = h.secrets.learn
 	var err error
 	h.engine, err = engine.New(engine.Options{
-		Host: config.Engine, Instance: id.instance, DockerConfigDir: config.DockerConfig, Logger: logger,
+		Host: config.Engine, Instance: id.instance, DockerConfigDir: config.DockerConfig, Logger: out.logger,
 	})
 	if err != nil {
 		return nil, err
@@ -68,7 +80,7 @@ func newHost(config Config, id identity, r record, emit func(reconcile.Event), l
 		disk.Engine = "/var/lib/docker"
 	}
 	h.executor = rollout.New(rollout.Options{
-		Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: logger,
+		Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: out.logger,
 	})
 	resolver, err := registry.New(registry.Options{ConfigDir: config.DockerConfig, Insecure: config.InsecureRegistries})
 	if err != nil {
@@ -76,16 +88,23 @@ func newHost(config Config, id identity, r record, emit func(reconcile.Event), l
 	}
 	h.loop = reconcile.New(reconcile.Options{
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r,
-		Emit: emit, Logger: logger, KeepReleases: config.KeepReleases,
+		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
+		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases,
 	})
 	return h, nil
+}
+
+// openers are how a host reads what is encrypted. Two davits on one machine keep
+// what they decrypt apart.
+func openers(config Config, id identity) compose.Secrets {
+	return compose.Secrets{KeyFile: config.AgeKeyFile, Dir: filepath.Join(config.SecretsDir, id.instance)}
 }
 
 func (h *host) close() error { return h.engine.Close() }
 
 // stacks loads revisions for this host and learns their secrets on the way.
 func (h *host) stacks(config Config, r record) loader {
-	return learned{stacks: stacks{config: config, key: h.key, recorded: r.Stacks}, secrets: h.secrets}
+	return learned{stacks: stacks{config: config, key: h.key, access: h.access, recorded: r.Stacks}, secrets: h.secrets}
 }
 
 // identify reads, and makes on first use, what tells this host from others.

@@ -153,7 +153,7 @@ func (o *options) readFlags(c *Config) (mistakes []error) {
 // absolute makes paths independent of the working directory. A repository is a
 // directory when it says so.
 func absolute(c *Config) error {
-	paths := []*string{&c.Data}
+	paths := []*string{&c.Data, &c.SecretsDir}
 	if c.Repo == "." || c.Repo == ".." || strings.HasPrefix(c.Repo, "./") || strings.HasPrefix(c.Repo, "../") {
 		paths = append(paths, &c.Repo)
 	}

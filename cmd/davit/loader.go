@@ -17,6 +17,8 @@ import (
 type stacks struct {
 	config Config
 	key    []byte
+	// access is how what the repository holds encrypted is read.
+	access compose.Secrets
 	// recorded names the stacks with a history.
 	recorded func(context.Context) ([]string, error)
 }
@@ -48,7 +50,7 @@ func (l stacks) Load(ctx context.Context, r reconcile.Revision) (reconcile.Decla
 
 func (l stacks) options(s compose.Stack, r reconcile.Revision) compose.LoadOptions {
 	o := compose.LoadOptions{
-		Root: r.Dir, Env: l.config.Env, DataDir: l.config.Data, Key: l.key,
+		Root: r.Dir, Env: l.config.Env, DataDir: l.config.Data, Key: l.key, Secrets: l.access,
 		Variables: compose.Variables{Version: plainVersion(r), Tag: r.Tag, Commit: r.Commit, Ref: r.Ref},
 	}
 	if l.config.EnvDir != "" {

@@ -35,7 +35,7 @@ func lookAt(config Config) (*without, error) {
 		return nil, w.noRecord
 	}
 	silent := func(reconcile.Event) {}
-	w.host, err = newHost(config, id, w.record, silent, slog.New(slog.DiscardHandler))
+	w.host, err = newHost(config, id, w.record, outlets{emit: silent, logger: slog.New(slog.DiscardHandler), secrets: newSecrets()})
 	if err != nil {
 		return nil, errors.Join(err, w.record.close())
 	}

@@ -28,7 +28,7 @@ func (a *agent) openStream(ctx context.Context) error {
 	}
 	a.bell = web.NewBell()
 	a.stream = newStream(a.logger, notifying{a.store, notifier}, a.bell)
-	a.stream.watch = a.watch
+	a.stream.watch, a.stream.scrub = a.watch, a.secrets.scrub
 	// What happens while the agent ends is recorded as well.
 	ctx = context.WithoutCancel(ctx)
 	sending, stop := context.WithCancel(ctx)

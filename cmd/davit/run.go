@@ -87,7 +87,9 @@ type agent struct {
 	stream *stream
 	bell   *web.Bell
 	host   *host
-	poller *poller
+	// secrets are kept out of the log and of events.
+	secrets *secrets
+	poller  *poller
 
 	// undo takes down what was set up, the last first.
 	undo []func()
@@ -114,6 +116,8 @@ func (a *agent) open(ctx context.Context) error {
 
 // openHost is open without the repository, for `apply --dir`.
 func (a *agent) openHost(ctx context.Context) error {
+	a.secrets = newSecrets()
+	a.logger = slog.New(scrubbing{a.logger.Handler(), a.secrets.scrub})
 	if err := a.openRecord(ctx); err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func (a *agent) openHost(ctx context.Context) error {
 		return err
 	}
 	var err error
-	a.host, err = newHost(a.config, a.id, a.store, a.stream.emit, a.logger)
+	a.host, err = newHost(a.config, a.id, a.store, outlets{emit: a.stream.emit, logger: a.logger, secrets: a.secrets})
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/compose-spec/compose-go/v2/dotenv"
-
 	"davit/compose"
 	"davit/reconcile"
 )
@@ -72,18 +70,29 @@ func (l learned) Load(ctx context.Context, r reconcile.Revision) (reconcile.Decl
 	d, err := l.stacks.Load(ctx, r)
 	for _, p := range d.Projects {
 		l.secrets.learn(projectSecrets(p)...)
-		if file := l.options(compose.Stack{Name: p.Name}, r).HostEnvFile; file != "" {
-			l.secrets.learn(fileValues(file)...)
-		}
 	}
 	return d, err
 }
 
-// projectSecrets are the contents of a project's secrets. One that cannot be read
-// here is reported by whoever mounts it.
-func projectSecrets(p *compose.Project) (values []string) {
+// guarded are files that teach the secrets of every project that is written: one
+// that comes back was perhaps loaded in an earlier life of the agent.
+type guarded struct {
+	compose.Files
+	secrets *secrets
+}
+
+// Write implements reconcile.Files.
+func (g guarded) Write(p *compose.Project) ([]compose.Backup, error) {
+	backups, err := g.Files.Write(p)
+	g.secrets.learn(projectSecrets(p)...)
+	return backups, err
+}
+
+// projectSecrets are the values of a project that must not be shown. One that
+// cannot be read here is reported by whoever mounts it.
+func projectSecrets(p *compose.Project) []string {
+	values := slices.Clone(p.Sensitive)
 	for _, s := range p.Model.Secrets {
-		values = append(values, s.Content)
 		if s.File != "" {
 			values = append(values, head(s.File))
 		}
@@ -103,19 +112,6 @@ func head(file string) string {
 		return ""
 	}
 	return string(text)
-}
-
-// fileValues are the values of a file of variables; the loader has reported one
-// that cannot be read.
-func fileValues(file string) (values []string) {
-	pairs, err := dotenv.UnmarshalWithLookup(head(file), nil)
-	if err != nil {
-		return nil
-	}
-	for _, v := range pairs {
-		values = append(values, v)
-	}
-	return values
 }
 
 // longestFirst keeps a value from being replaced in part because it contains

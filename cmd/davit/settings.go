@@ -69,6 +69,10 @@ func hostSettings() []setting {
 			set: setVariable, clear: func(o *Config) { o.Env = nil }},
 		textSetting("env_dir", "directory of STACK.env files with variables that must not be in Git", "DIR",
 			func(o *Config) *string { return &o.EnvDir }).asPath(),
+		textSetting("age_key_file", "file with the age identities, or the SSH key, that open what the repository holds encrypted", "FILE",
+			func(o *Config) *string { return &o.AgeKeyFile }).asPath(),
+		textSetting("secrets_dir", "directory in memory for decrypted secrets (default /run/davit for root, else $XDG_RUNTIME_DIR/davit)", "DIR",
+			func(o *Config) *string { return &o.SecretsDir }).asPath(),
 		{key: "keep_releases", usage: "how many good releases keep their images", kind: "N", set: func(o *Config, v string) (err error) {
 			if o.KeepReleases, err = strconv.Atoi(v); err != nil || o.KeepReleases < 1 {
 				return fmt.Errorf("%q is not a number from 1", v)

@@ -34,6 +34,8 @@ type stream struct {
 	bell     *web.Bell
 	// watch sees every event at once, one at a time; nil for nobody.
 	watch func(reconcile.Event)
+	// scrub takes secrets out of messages; nil leaves them as they are.
+	scrub func(string) string
 
 	mu      sync.Mutex
 	waiting []reconcile.Event
@@ -47,6 +49,9 @@ func newStream(logger *slog.Logger, r recorder, bell *web.Bell) *stream {
 
 // emit logs e and has it recorded soon, in the order of the calls.
 func (s *stream) emit(e reconcile.Event) {
+	if s.scrub != nil {
+		e.Message = s.scrub(e.Message)
+	}
 	s.log(e)
 	s.mu.Lock()
 	if s.watch != nil {
