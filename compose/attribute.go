@@ -121,6 +121,7 @@ services.*.ports.[].target
 services.*.privileged
 services.*.profiles
 services.*.pull_policy
+services.*.pull_refresh_after
 services.*.read_only
 services.*.restart
 services.*.scale

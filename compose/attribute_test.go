@@ -14,7 +14,7 @@ import (
 var refused = []string{
 	"annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
 	"cpu_rt_runtime", "credential_spec", "develop", "device_cgroup_rules", "external_links", "gpus", "ipc", "isolation", "links",
-	"mem_swappiness", "models", "pid", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after", "runtime", "storage_opt",
+	"mem_swappiness", "models", "pid", "post_start", "pre_start", "pre_stop", "provider", "runtime", "storage_opt",
 	"umask", "use_api_socket", "userns_mode", "uts", "volumes_from",
 }
 
@@ -62,7 +62,6 @@ func TestUnsupportedAttributesAreRefusedByName(t *testing.T) {
 		"global mode":           {service("deploy: {mode: global}"), "services.a.deploy.mode"},
 		"endpoint_mode":         {service("deploy: {endpoint_mode: vip}"), "services.a.deploy.endpoint_mode"},
 		"pull_policy build":     {service("pull_policy: build"), "services.a.pull_policy"},
-		"pull_policy daily":     {service("pull_policy: daily"), "services.a.pull_policy"},
 		"a seccomp profile":     {service("security_opt: ['seccomp:./profile.json']"), "services.a.security_opt[0]"},
 		"an external secret":    {service("secrets: [s]") + "\nsecrets: {s: {external: true}}", "secrets.s.external"},
 		"a template driver":     {service("configs: [s]") + "\nconfigs: {s: {file: ./x, template_driver: golang}}", "configs.s.template_driver"},

@@ -96,7 +96,7 @@ func (c checker) run() {
 	case c.imageReported:
 		// Its variables are missing, which was said.
 	case c.service.Build != nil:
-		c.report("build", "without image: %w", errUnsupported)
+		// Whether it can be built is found out when its context is read.
 	default:
 		c.report("", "has no image")
 	}
@@ -244,11 +244,7 @@ func (c checker) values() {
 	if s.Deploy != nil && s.Deploy.Mode != "" && s.Deploy.Mode != "replicated" {
 		c.report("deploy.mode", "%s: %w", s.Deploy.Mode, errUnsupported)
 	}
-	if _, _, err := s.GetPullPolicy(); err != nil {
-		c.report("pull_policy", "%w", err)
-	} else if p := s.PullPolicy; p == types.PullPolicyBuild || p == types.PullPolicyRefresh || p == "daily" || p == "weekly" || strings.HasPrefix(p, "every_") {
-		c.report("pull_policy", "%s: %w", p, errUnsupported)
-	}
+	c.pulling()
 	for i, opt := range s.SecurityOpt {
 		name, value, _ := strings.Cut(strings.Replace(opt, ":", "=", 1), "=")
 		if name == "seccomp" && value != "unconfined" && value != "builtin" {

@@ -139,7 +139,7 @@ func byJSON(a, b any) int {
 // notOfContainer are the attributes of a service that no container is made of.
 // Its image is compared by what it resolves to.
 var notOfContainer = [...]string{
-	"image", "build", "depends_on", "scale", "profiles", "pull_policy", "attach", extension,
+	"image", "build", fallbackKey, "depends_on", "scale", "profiles", "pull_policy", "pull_refresh_after", "attach", extension,
 }
 
 // ofDeploy are the attributes of deploy that containers are made of.

@@ -20,8 +20,8 @@ func (l *loading) note(key, text string) {
 func (l *loading) remarks(r *rendering) {
 	for _, name := range slices.Sorted(maps.Keys(r.model.Services)) {
 		s, key := r.model.Services[name], "services."+name
-		if s.Build != nil {
-			l.note(key+".build", "is never run: the image is used")
+		if s.PullRefreshAfter != "" && s.PullPolicy != types.PullPolicyRefresh {
+			l.note(key+".pull_refresh_after", "has no effect without pull_policy: refresh")
 		}
 		if s.Attach != nil {
 			l.note(key+".attach", "has no effect")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/types"
 	"github.com/docker/docker/api/types/registry"
 )
@@ -35,28 +36,42 @@ func (e *Engine) credentials(ctx context.Context, ref string) (string, error) {
 	})
 }
 
-// lookUp does not wait longer than helperTimeout. The goroutine of a helper that
-// hangs ends with the helper, which cannot be told to stop.
 func (e *Engine) lookUp(ctx context.Context, domain string) (types.AuthConfig, error) {
+	file, err := e.dockerConfig()
+	if err != nil {
+		return types.AuthConfig{}, err
+	}
+	return patiently(ctx, func() (types.AuthConfig, error) { return file.GetAuthConfig(domain) })
+}
+
+func (e *Engine) dockerConfig() (*configfile.ConfigFile, error) {
 	file, err := config.Load(e.configDir)
 	if err != nil {
-		return types.AuthConfig{}, fmt.Errorf("read %s/config.json: %w", e.configDir, err)
+		return nil, fmt.Errorf("read %s/config.json: %w", e.configDir, err)
 	}
+	return file, nil
+}
+
+// patiently asks a credential helper and does not wait longer than helperTimeout.
+// The goroutine of a helper that hangs ends with the helper, which cannot be told
+// to stop.
+func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, helperTimeout)
 	defer cancel()
 	type answer struct {
-		auth types.AuthConfig
-		err  error
+		value T
+		err   error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		auth, err := file.GetAuthConfig(domain)
-		got <- answer{auth, err}
+		value, err := ask()
+		got <- answer{value, err}
 	}()
 	select {
 	case a := <-got:
-		return a.auth, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		return types.AuthConfig{}, fmt.Errorf("the credential helper does not answer: %w", ctx.Err())
+		var none T
+		return none, fmt.Errorf("the credential helper does not answer: %w", ctx.Err())
 	}
 }

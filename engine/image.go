@@ -38,6 +38,7 @@ func (e *Engine) LocalImage(ctx context.Context, ref string) (reconcile.Image, e
 		return reconcile.Image{}, err
 	}
 	i := reconcile.Image{Ref: ref, ID: found.ID, Digest: digestFor(ref, found.RepoDigests), Local: true}
+	i.Platform = strings.TrimSuffix(found.Os+"/"+found.Architecture+"/"+found.Variant, "/")
 	if found.Config != nil {
 		for path := range found.Config.Volumes {
 			i.Volumes = append(i.Volumes, path)

@@ -24,7 +24,7 @@ func (e *Engine) Pull(ctx context.Context, i reconcile.Image) (reconcile.Image, 
 		return i, fmt.Errorf("pull image %s: %w", i.Ref, err)
 	}
 	got.Ref = i.Ref
-	got.Digest = or(i.Digest, got.Digest)
+	got.Digest, got.Platform = or(i.Digest, got.Digest), i.Platform
 	return got, nil
 }
 
@@ -39,7 +39,7 @@ func (e *Engine) fetch(ctx context.Context, i reconcile.Image) (reconcile.Image,
 	if i.Digest != "" {
 		ref = i.Pinned()
 	}
-	if err := e.download(ctx, ref); err != nil {
+	if err := e.download(ctx, pullRequest{ref: ref, platform: i.Platform}); err != nil {
 		return i, err
 	}
 	got, err := e.LocalImage(ctx, ref)
@@ -66,11 +66,17 @@ func friendly(ref string) bool {
 	return !digested
 }
 
-// download asks the engine for ref and reads its progress to the end, which is
+// pullRequest is what the engine is asked to pull.
+type pullRequest struct {
+	ref, auth string
+	// platform is os/arch[/variant], "" for the engine's own.
+	platform string
+}
+
+// download asks the engine for an image and reads its progress to the end, which is
 // where errors are told.
-func (e *Engine) download(ctx context.Context, ref string) error {
-	auth, err := e.credentials(ctx, ref)
-	if err != nil {
+func (e *Engine) download(ctx context.Context, r pullRequest) (err error) {
+	if r.auth, err = e.credentials(ctx, r.ref); err != nil {
 		return err
 	}
 	bounded, cancel := context.WithTimeout(ctx, e.pull)
@@ -81,22 +87,22 @@ func (e *Engine) download(ctx context.Context, ref string) error {
 	if err != nil {
 		return explain(ctx, err)
 	}
-	err = e.progress(bounded, c, ref, auth, func() { stalled.Reset(e.stall) })
+	err = e.progress(bounded, c, r, func() { stalled.Reset(e.stall) })
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return err
 	case bounded.Err() != nil:
 		return fmt.Errorf("%w: no progress for %s, or not done within %s", reconcile.ErrRegistryUnavailable, e.stall, e.pull)
 	}
-	err = refusal(explain(ctx, err), ref)
+	err = refusal(explain(ctx, err), r.ref)
 	if errors.Is(err, reconcile.ErrEngineUnavailable) {
 		e.forget(c)
 	}
 	return err
 }
 
-func (e *Engine) progress(ctx context.Context, c *client.Client, ref, auth string, alive func()) error {
-	body, err := c.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+func (e *Engine) progress(ctx context.Context, c *client.Client, r pullRequest, alive func()) error {
+	body, err := c.ImagePull(ctx, r.ref, image.PullOptions{RegistryAuth: r.auth, Platform: r.platform})
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (l *Loop) recognise(ctx context.Context, s *stack, v Verdict, in Situation)
 	r.Services = slices.Clone(r.Services)
 	for i := range r.Services {
 		if declared, ok := in.Declared.Service(r.Services[i].Name); ok {
-			r.Services[i].Image.Ref = declared.Config.Image
+			r.Services[i].Image.Ref = declared.ImageRef()
 		}
 	}
 	r.Hash = releaseHash(r.Spec, imagesOf(r))

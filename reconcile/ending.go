@@ -226,6 +226,8 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 		r.Outcome = Cancelled
 	}
 	a.account(ctx, &r, result)
+	blameBuild(&r, result.Err)
+	a.fruitless = a.plan.prepares(result.Done)
 	a.finish(ctx, r)
 	a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
 	return result.Err

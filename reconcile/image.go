@@ -1,6 +1,11 @@
 package reconcile
 
-import "strings"
+import (
+	"strings"
+	"time"
+
+	"davit/compose"
+)
 
 // Image is what is known of the image that one service runs. What a reference
 // resolves to is pinned once per release.
@@ -16,6 +21,17 @@ type Image struct {
 	Volumes []string `json:"volumes,omitempty"`
 	// Healthcheck is true when the image itself declares a health check.
 	Healthcheck bool `json:"healthcheck,omitempty"`
+	// Platform is os/arch[/variant] where a service asks for one; of an image that
+	// the engine was asked for, what it is made for.
+	Platform string `json:"platform,omitempty"`
+	// Resolved is when the registry was last asked what Ref means, for an image that
+	// is to be asked for again; else zero.
+	Resolved time.Time `json:"resolved,omitzero"`
+	// Built is the Tag of the build that made the image; "" for one that was not
+	// built here.
+	Built string `json:"built,omitempty"`
+	// Build is how the image is made, for one that Built names.
+	Build *compose.Build `json:"-"`
 	// Local is true when the engine has it now. It is a fact of the moment and
 	// is not recorded.
 	Local bool `json:"-"`
@@ -37,6 +53,16 @@ func (i Image) Same(o Image) bool {
 	}
 	return i.Digest != "" && i.Digest == o.Digest
 }
+
+// exact reports whether ref, under which the engine has the image, names its
+// content, so that no registry could tell anything else.
+func (i Image) exact(ref string) bool {
+	_, digest, ok := strings.Cut(ref, "@")
+	return ok && (i.Digest == digest || i.ID == digest)
+}
+
+// unbuilt reports whether the image has to be built before it can be used.
+func (i Image) unbuilt() bool { return i.Build != nil && !i.Local }
 
 // Short is the image as a plan prints it: the last path element of its name and
 // the first digits of its digest, or its tag where no digest is known.

@@ -18,27 +18,28 @@ type lookups struct {
 func newLookups(r Registry) *lookups { return &lookups{registry: r, known: map[string]Image{}} }
 
 // Resolve implements Registry. What went wrong is not kept.
-func (l *lookups) Resolve(ctx context.Context, ref string) (Image, error) {
-	if image, ok := l.recall(ref); ok {
+func (l *lookups) Resolve(ctx context.Context, ref, platform string) (Image, error) {
+	key := ref + " " + platform
+	if image, ok := l.recall(key); ok {
 		return image, nil
 	}
-	return l.asking.Do(ctx, ref, func(ctx context.Context) (Image, error) {
-		if image, ok := l.recall(ref); ok {
+	return l.asking.Do(ctx, key, func(ctx context.Context) (Image, error) {
+		if image, ok := l.recall(key); ok {
 			return image, nil
 		}
-		image, err := l.registry.Resolve(ctx, ref)
+		image, err := l.registry.Resolve(ctx, ref, platform)
 		if err == nil {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.known[ref] = image
+			l.known[key] = image
 		}
 		return image, err
 	})
 }
 
-func (l *lookups) recall(ref string) (Image, bool) {
+func (l *lookups) recall(key string) (Image, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	image, ok := l.known[ref]
+	image, ok := l.known[key]
 	return image, ok
 }

@@ -223,7 +223,7 @@ func (h *host) emitted(kind reconcile.EventKind) int {
 // registry resolves what the twin's library publishes.
 type registry struct{ engine *enginetest.Engine }
 
-func (r registry) Resolve(_ context.Context, ref string) (reconcile.Image, error) {
+func (r registry) Resolve(_ context.Context, ref, _ string) (reconcile.Image, error) {
 	return r.engine.Resolve(ref)
 }
 

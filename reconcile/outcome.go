@@ -21,12 +21,26 @@ func (w *Waiting) Unwrap() error { return w.Err }
 
 // Stalled is the outcome of a pass that only a human or a new revision can help.
 type Stalled struct {
+	// After is the earliest moment worth a retry; 0 lets the loop back off.
+	After  time.Duration
 	Reason string
 	Err    error
 }
 
 func (s *Stalled) Error() string { return sentence(s.Reason, s.Err) }
 func (s *Stalled) Unwrap() error { return s.Err }
+
+// BuildFailure is a build that failed: the Dockerfile's fault, most likely.
+type BuildFailure struct {
+	// Tag is the build's.
+	Tag string
+	// Output is the end of what it printed.
+	Output string
+	Err    error
+}
+
+func (f *BuildFailure) Error() string { return f.Err.Error() }
+func (f *BuildFailure) Unwrap() error { return f.Err }
 
 // Any other error is retried with exponential backoff and full jitter.
 

@@ -48,7 +48,7 @@ type Step struct {
 	Resource string
 	// Network is the ID of the network that StepPrune removes.
 	Network string
-	// Image is what StepPull fetches and StepCreate runs.
+	// Image is what StepPull fetches, StepBuild makes and StepCreate runs.
 	Image Image
 	// Create, Gate and Restart belong to the kinds that they are named for.
 	Create  Create
@@ -135,11 +135,14 @@ const (
 	StepMonitor
 	// StepPrune removes a network that is no longer declared.
 	StepPrune
+	// StepBuild makes a service's image. What an image declares, such as its volumes,
+	// decides how it is deployed: after the builds a plan is made anew.
+	StepBuild
 )
 
 func (k StepKind) String() string {
 	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "leave", "policy",
-		"stop", "rename", "remove", "delay", "monitor", "prune"}[k]
+		"stop", "rename", "remove", "delay", "monitor", "prune", "build"}[k]
 }
 
 // Mutates reports whether the step changes the engine.
@@ -154,7 +157,7 @@ func (s Step) Target() string {
 		return s.Image.Short()
 	case StepNetwork, StepVolume, StepPrune:
 		return s.Resource
-	case StepDelay:
+	case StepDelay, StepBuild:
 		return s.Service
 	}
 	return s.Replica.String()

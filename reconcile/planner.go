@@ -202,7 +202,11 @@ func (p *planner) foundation() {
 			continue
 		}
 		pulled[u.image.Pinned()+u.image.Ref] = true
-		p.base = append(p.base, p.add(Step{Kind: StepPull, Service: name, Image: u.image, Reason: p.pullReason(u)}))
+		step := Step{Kind: StepPull, Service: name, Image: u.image, Reason: p.pullReason(u)}
+		if u.image.unbuilt() {
+			step.Kind, step.Reason = StepBuild, p.buildReason(u)
+		}
+		p.base = append(p.base, p.add(step))
 	}
 	for _, key := range p.missingNetworks() {
 		p.base = append(p.base, p.add(Step{Kind: StepNetwork, Resource: key, Reason: "declared, does not exist"}))
@@ -268,13 +272,13 @@ func (p *planner) barrier(u *unit) []int {
 		dep := p.units[d.Service]
 		switch {
 		case dep == nil:
+		case !d.Required:
+			// It goes first where it has something to do, and is not waited for otherwise.
+			after = append(after, dep.ready...)
 		case d.Condition == compose.ConditionStarted:
 			after = append(after, dep.started...)
 		default:
 			after = append(after, p.readiness(dep)...)
-		case !d.Required:
-			// It goes first where it has something to do, and is not waited for otherwise.
-			after = append(after, dep.ready...)
 		}
 	}
 	for _, name := range p.sequence {
@@ -294,12 +298,12 @@ func (p *planner) readiness(u *unit) []int {
 	}
 	for _, c := range u.fleet.current {
 		if c.Health == HealthStarting || c.Health == Unhealthy {
+			gate := p.gate(u)
+			gate.Bystander = true
 			u.ready = append(u.ready, p.add(Step{
 				Kind: StepGate, Service: u.Name, Replica: replicaOf(c), Gate: gate,
 				Reason: "others wait for it: " + p.gateText(u),
 			}, p.base...))
-			gate := p.gate(u)
-			gate.Bystander = true
 		}
 	}
 	return u.ready

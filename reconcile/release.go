@@ -141,9 +141,11 @@ const (
 	TriggerDrift
 	// TriggerFailure: a failed release, for the rollback that follows it.
 	TriggerFailure
+	// TriggerImage: an image reference means another image than before.
+	TriggerImage
 )
 
-var triggers = [...]string{"poll", "startup", "cli", "drift", "failure"}
+var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image"}
 
 func (t Trigger) String() string { return triggers[t] }
 

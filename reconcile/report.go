@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 // serviceStatus counts a service's replicas. A one-shot that has run is ready.
 func serviceStatus(s compose.Service, image Image, owned []Container) ServiceStatus {
 	u := &unit{Service: s, image: image}
-	row := ServiceStatus{Name: s.Name, Desired: s.Replicas, Image: s.Config.Image, Containers: []string{}}
+	row := ServiceStatus{Name: s.Name, Desired: s.Replicas, Image: cmp.Or(image.Ref, s.ImageRef()), Containers: []string{}}
 	if s.OneShot {
 		row.Desired = 0
 	}

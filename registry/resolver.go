@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -73,8 +74,31 @@ func New(o Options) (*Resolver, error) {
 // reference names, the index where the image is made for several platforms, so
 // that pulling by it gives the engine the same choice; ID, Volumes and
 // Healthcheck are those of the image for this platform. A reference that holds a
-// digest is looked up and compared all the same.
-func (r *Resolver) Resolve(ctx context.Context, ref string) (reconcile.Image, error) {
+// digest is looked up and compared all the same. Platform, os/arch[/variant],
+// chooses from images made for several; "" is the Resolver's own.
+func (r *Resolver) Resolve(ctx context.Context, ref, platform string) (reconcile.Image, error) {
+	asked, err := r.on(platform)
+	if err != nil {
+		return reconcile.Image{}, &reconcile.Stalled{Reason: "resolve image " + clean(ref), Err: err}
+	}
+	return asked.ask(ctx, ref)
+}
+
+// on is the Resolver for another platform.
+func (r *Resolver) on(platform string) (*Resolver, error) {
+	if platform == "" {
+		return r, nil
+	}
+	parsed, err := v1.ParsePlatform(strings.ToLower(platform))
+	if err != nil {
+		return nil, fmt.Errorf("parse platform %q: %w", platform, err)
+	}
+	other := *r
+	other.platform = *parsed
+	return &other, nil
+}
+
+func (r *Resolver) ask(ctx context.Context, ref string) (reconcile.Image, error) {
 	within, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	call := &call{insecure: r.insecure, next: r.transport}

@@ -101,7 +101,7 @@ func TestResolveReadsDigestIDVolumesAndHealthcheck(t *testing.T) {
 			i := image(t, tt.config, "amd64")
 			ref := host + "/shop/web:1.2.3"
 			must(t, remote.Write(parse(t, ref), i))
-			got, err := resolver(t, Options{}).Resolve(t.Context(), ref)
+			got, err := resolver(t, Options{}).Resolve(t.Context(), ref, "")
 			must(t, err)
 			if got.Ref != ref || got.Digest != digest(t, i) || got.ID != id(t, i) || got.Local {
 				t.Errorf("image = %+v", got)
@@ -122,12 +122,12 @@ func TestResolveGivesTheIndexDigestAndThePlatformsFacts(t *testing.T) {
 	ref := host + "/shop/web:1"
 	must(t, remote.WriteIndex(parse(t, ref), index))
 	for platform, want := range map[string]v1.Image{"linux/amd64": amd, "linux/arm64": arm, "linux/arm64/v8": arm} {
-		got, err := resolver(t, Options{Platform: platform}).Resolve(t.Context(), ref)
+		got, err := resolver(t, Options{Platform: platform}).Resolve(t.Context(), ref, "")
 		if err != nil || got.Digest != digest(t, index) || got.ID != id(t, want) {
 			t.Errorf("for %s: %+v, %v", platform, got, err)
 		}
 	}
-	_, err := resolver(t, Options{Platform: "linux/s390x"}).Resolve(t.Context(), ref)
+	_, err := resolver(t, Options{Platform: "linux/s390x"}).Resolve(t.Context(), ref, "")
 	if !errors.Is(err, reconcile.ErrImageMissing) || !strings.Contains(reconcile.Hint(err), "linux/s390x") {
 		t.Errorf("for an absent platform: %v, hint %q", err, reconcile.Hint(err))
 	}
@@ -140,7 +140,7 @@ func TestResolveFollowsATagThatMoved(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		i := image(t, v1.Config{}, arch)
 		must(t, remote.Write(parse(t, ref), i))
-		if got, err := r.Resolve(t.Context(), ref); err != nil || got.Digest != digest(t, i) {
+		if got, err := r.Resolve(t.Context(), ref, ""); err != nil || got.Digest != digest(t, i) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
@@ -162,16 +162,16 @@ func TestReferenceWithADigestIsVerified(t *testing.T) {
 	must(t, remote.Write(parse(t, host+"/shop/web:1"), i))
 	r := resolver(t, Options{})
 	for _, ref := range []string{host + "/shop/web@" + digest(t, i), host + "/shop/web:gone@" + digest(t, i)} {
-		if got, err := r.Resolve(t.Context(), ref); err != nil || got.Digest != digest(t, i) || got.ID != id(t, i) || got.Ref != ref {
+		if got, err := r.Resolve(t.Context(), ref, ""); err != nil || got.Digest != digest(t, i) || got.ID != id(t, i) || got.Ref != ref {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	_, err := r.Resolve(t.Context(), host+"/shop/web@sha256:"+strings.Repeat("0", 64))
+	_, err := r.Resolve(t.Context(), host+"/shop/web@sha256:"+strings.Repeat("0", 64), "")
 	if !errors.Is(err, reconcile.ErrImageMissing) {
 		t.Errorf("an unknown digest: %v", err)
 	}
 	lie.Store(true)
-	if _, err := r.Resolve(t.Context(), host+"/shop/web@"+digest(t, i)); !errors.Is(err, reconcile.ErrRegistryUnavailable) {
+	if _, err := r.Resolve(t.Context(), host+"/shop/web@"+digest(t, i), ""); !errors.Is(err, reconcile.ErrRegistryUnavailable) {
 		t.Errorf("another manifest than the digest's: %v", err)
 	}
 }
@@ -188,7 +188,7 @@ func TestConfigurationThatIsNotWhatItsDigestSaysIsRefused(t *testing.T) {
 	})
 	ref := host + "/shop/web:1"
 	must(t, remote.Write(parse(t, ref), image(t, v1.Config{}, "amd64")))
-	if got, err := resolver(t, Options{}).Resolve(t.Context(), ref); !errors.Is(err, reconcile.ErrRegistryUnavailable) {
+	if got, err := resolver(t, Options{}).Resolve(t.Context(), ref, ""); !errors.Is(err, reconcile.ErrRegistryUnavailable) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -238,7 +238,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 			t.Cleanup(s.Close)
 			s.Config.ErrorLog = log.New(io.Discard, "", 0)
 			ref := strings.TrimPrefix(s.URL, "http://") + "/shop/web:1"
-			_, err := resolver(t, Options{}).Resolve(t.Context(), ref)
+			_, err := resolver(t, Options{}).Resolve(t.Context(), ref, "")
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), "resolve image "+ref) {
 				t.Fatalf("Resolve() = %v, want %v", err, tt.want)
 			}
@@ -277,7 +277,7 @@ func TestRegistryThatAsksForPatienceIsWaitedFor(t *testing.T) {
 				})
 			})
 			start := time.Now()
-			_, err := resolver(t, Options{}).Resolve(t.Context(), host+"/shop/web:1")
+			_, err := resolver(t, Options{}).Resolve(t.Context(), host+"/shop/web:1", "")
 			var waiting *reconcile.Waiting
 			if !errors.As(err, &waiting) || waiting.After != tt.want || !errors.Is(err, reconcile.ErrRegistryUnavailable) {
 				t.Errorf("Resolve() = %v", err)
@@ -309,7 +309,7 @@ func TestDeadlineHoldsAgainstRegistriesThatStall(t *testing.T) {
 	for name, host := range map[string]string{"silently": l.Addr().String(), "by drips": drip} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			_, err := resolver(t, Options{Timeout: 150 * time.Millisecond}).Resolve(t.Context(), host+"/shop/web:1")
+			_, err := resolver(t, Options{Timeout: 150 * time.Millisecond}).Resolve(t.Context(), host+"/shop/web:1", "")
 			if !errors.Is(err, reconcile.ErrRegistryUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Resolve() = %v", err)
 			}
@@ -323,7 +323,7 @@ func TestDeadlineHoldsAgainstRegistriesThatStall(t *testing.T) {
 func TestCancelledResolveSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := resolver(t, Options{}).Resolve(ctx, serve(t, nil)+"/shop/web:1")
+	_, err := resolver(t, Options{}).Resolve(ctx, serve(t, nil)+"/shop/web:1", "")
 	if !errors.Is(err, context.Canceled) || errors.Is(err, reconcile.ErrRegistryUnavailable) {
 		t.Errorf("Resolve() = %v", err)
 	}
@@ -333,14 +333,14 @@ func TestRegistryThatIsDownIsUnavailable(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, l.Close())
-	if _, err := resolver(t, Options{}).Resolve(t.Context(), l.Addr().String()+"/shop/web:1"); !errors.Is(err, reconcile.ErrRegistryUnavailable) {
+	if _, err := resolver(t, Options{}).Resolve(t.Context(), l.Addr().String()+"/shop/web:1", ""); !errors.Is(err, reconcile.ErrRegistryUnavailable) {
 		t.Errorf("Resolve() = %v", err)
 	}
 }
 
 func TestReferencesThatAreNone(t *testing.T) {
 	for _, ref := range []string{"", "Shop", "shop:", "shop@sha256:12", "http://host/shop", "shop web", "-shop:1", "a/../b", "shop\n"} {
-		_, err := resolver(t, Options{Timeout: time.Second}).Resolve(t.Context(), ref)
+		_, err := resolver(t, Options{Timeout: time.Second}).Resolve(t.Context(), ref, "")
 		var stalled *reconcile.Stalled
 		if !errors.As(err, &stalled) {
 			t.Errorf("Resolve(%q) = %v", ref, err)
@@ -425,7 +425,7 @@ func TestLoginsComeFromTheDockerConfiguration(t *testing.T) {
 				want = reconcile.ErrImageMissing
 			}
 			start := time.Now()
-			_, err := resolver(t, Options{ConfigDir: dockerConfig(t, tt.config), Timeout: 2 * time.Second}).Resolve(context.Background(), host+"/shop/web:1")
+			_, err := resolver(t, Options{ConfigDir: dockerConfig(t, tt.config), Timeout: 2 * time.Second}).Resolve(context.Background(), host+"/shop/web:1", "")
 			if !errors.Is(err, want) {
 				t.Errorf("Resolve() = %v, want %v", err, want)
 			}
@@ -441,7 +441,7 @@ func TestLoginsComeFromTheDockerConfiguration(t *testing.T) {
 
 func TestConfigurationThatIsNotThereMeansAnonymous(t *testing.T) {
 	host := serve(t, nil)
-	_, err := resolver(t, Options{ConfigDir: filepath.Join(t.TempDir(), "missing")}).Resolve(t.Context(), host+"/shop/web:1")
+	_, err := resolver(t, Options{ConfigDir: filepath.Join(t.TempDir(), "missing")}).Resolve(t.Context(), host+"/shop/web:1", "")
 	if !errors.Is(err, reconcile.ErrImageMissing) {
 		t.Errorf("Resolve() = %v", err)
 	}

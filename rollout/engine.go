@@ -21,6 +21,10 @@ type Engine interface {
 type Resources interface {
 	// Pull fetches exactly the image that i pins and returns it with its ID.
 	Pull(ctx context.Context, i reconcile.Image) (reconcile.Image, error)
+	// Build makes the image that i.Build describes, unless the engine has one made of
+	// the same, and returns it with its ID. Its error is a reconcile.BuildFailure
+	// where the build itself failed.
+	Build(ctx context.Context, i reconcile.Image) (reconcile.Image, error)
 	// CreateNetwork and CreateVolume take the key in the project's model.
 	CreateNetwork(ctx context.Context, p *compose.Project, key string) error
 	CreateVolume(ctx context.Context, p *compose.Project, key string) error

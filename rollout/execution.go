@@ -140,7 +140,7 @@ func (x *execution) settle(o outcome) {
 		return
 	}
 	switch step.Kind {
-	case reconcile.StepPull:
+	case reconcile.StepPull, reconcile.StepBuild:
 		x.pulled[pinOf(step.Image)] = o.image
 	case reconcile.StepGate:
 		x.gates[step.Service] = o.verdict

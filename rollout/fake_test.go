@@ -85,6 +85,10 @@ func (s *scripted) change(ctx context.Context, what string) error {
 	return err
 }
 
+func (s *scripted) Build(ctx context.Context, i reconcile.Image) (reconcile.Image, error) {
+	return s.Pull(ctx, i)
+}
+
 func (s *scripted) Pull(ctx context.Context, i reconcile.Image) (reconcile.Image, error) {
 	err := s.change(ctx, "pull "+i.Ref)
 	i.ID = "sha256:id-of-" + i.Ref

@@ -66,7 +66,7 @@ func (d Disk) engineNeed(plan reconcile.Plan) uint64 {
 	var need uint64
 	for _, s := range plan.Steps {
 		switch s.Kind {
-		case reconcile.StepPull:
+		case reconcile.StepPull, reconcile.StepBuild:
 			need = max(need, or(d.PullReserve, DefaultPullReserve))
 		case reconcile.StepCreate:
 			need = max(need, or(d.CreateReserve, DefaultCreateReserve))

@@ -115,6 +115,15 @@ func (e *Executor) evidence(ctx context.Context, id string) string {
 	return e.scrub(text)
 }
 
+// cleanOutput takes secrets out of what a failed build printed.
+func (e *Executor) cleanOutput(err error) error {
+	var failure *reconcile.BuildFailure
+	if errors.As(err, &failure) {
+		failure.Output = e.scrub(failure.Output)
+	}
+	return err
+}
+
 // cleaned is an error whose text has no secrets in it.
 type cleaned struct {
 	text string

@@ -12,7 +12,7 @@ import (
 // How long the engine may take over one call. Each is far beyond what a healthy
 // engine needs on a slow disk; they exist so that a hanging one is noticed.
 const (
-	pullLimit = time.Hour
+	pullLimit = time.Hour // a build is one too
 	callLimit = 5 * time.Minute
 	// stopLimit comes on top of the declared grace period. It is generous because
 	// the container that is stopped may have been made with a longer one.
@@ -81,10 +81,10 @@ func (e *Executor) call(abortable context.Context, job reconcile.Job, t task) ou
 		return outcome{err: errAbandoned}
 	}
 	// A call that has begun is not walked away from: that would not undo it, and
-	// nobody would know how it ended. A pull alone changes nothing that runs, and
+	// nobody would know how it ended. A pull or a build alone changes nothing that runs, and
 	// waiting for it could keep a newer revision out for an hour.
 	ctx := context.WithoutCancel(abortable)
-	if t.step.Kind == reconcile.StepPull {
+	if fetches(t.step) {
 		ctx = abortable
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit(job.Plan, t.step))
@@ -92,7 +92,7 @@ func (e *Executor) call(abortable context.Context, job reconcile.Job, t task) ou
 	o := e.do(ctx, job, t)
 	switch {
 	case o.err == nil:
-	case t.step.Kind == reconcile.StepPull && abortable.Err() != nil:
+	case fetches(t.step) && abortable.Err() != nil:
 		o.err = errAbandoned
 	default:
 		o.err = blame(t.step, o.err)
@@ -107,6 +107,9 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 	case reconcile.StepPull:
 		image, err := e.engine.Pull(ctx, step.Image)
 		return outcome{image: image, err: err}
+	case reconcile.StepBuild:
+		image, err := e.engine.Build(ctx, step.Image)
+		return outcome{image: image, err: e.cleanOutput(err)}
 	case reconcile.StepNetwork:
 		return outcome{err: e.engine.CreateNetwork(ctx, plan.Project, step.Resource)}
 	case reconcile.StepVolume:
@@ -133,10 +136,15 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 	return outcome{err: fmt.Errorf("%w: it has a step of kind %d", errPlan, step.Kind)}
 }
 
+// fetches reports whether the step only gets an image.
+func fetches(step reconcile.Step) bool {
+	return step.Kind == reconcile.StepPull || step.Kind == reconcile.StepBuild
+}
+
 // limit is how long the step's call may take.
 func limit(plan reconcile.Plan, step reconcile.Step) time.Duration {
 	switch step.Kind {
-	case reconcile.StepPull:
+	case reconcile.StepPull, reconcile.StepBuild:
 		return pullLimit
 	case reconcile.StepStop:
 		if plan.Project == nil {

@@ -47,7 +47,7 @@ func named(r reconcile.Replica) reconcile.Replica {
 func (x *execution) prepare(step reconcile.Step) (task, error) {
 	t := task{step: step, image: step.Image}
 	switch step.Kind {
-	case reconcile.StepPull, reconcile.StepNetwork, reconcile.StepVolume, reconcile.StepPrune, reconcile.StepDelay:
+	case reconcile.StepPull, reconcile.StepBuild, reconcile.StepNetwork, reconcile.StepVolume, reconcile.StepPrune, reconcile.StepDelay:
 		return t, nil
 	case reconcile.StepCreate:
 		if i, ok := x.pulled[pinOf(step.Image)]; ok {

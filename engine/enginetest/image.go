@@ -18,6 +18,8 @@ type library struct {
 	tags   map[string]string  // reference to ID
 	remote map[string]picture // by reference
 	mood   error              // of the registry
+	// buildable are what can be built, by the name of the image.
+	buildable map[string]recipe
 }
 
 // picture is an image: what it is and what its containers do.
@@ -27,7 +29,7 @@ type picture struct {
 }
 
 func newLibrary() library {
-	return library{local: map[string]picture{}, tags: map[string]string{}, remote: map[string]picture{}}
+	return library{local: map[string]picture{}, tags: map[string]string{}, remote: map[string]picture{}, buildable: map[string]recipe{}}
 }
 
 // AddImage puts a new image into the engine as ref, as `docker build -t` does. A

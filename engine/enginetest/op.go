@@ -38,11 +38,12 @@ const (
 	OpConnect
 	OpPolicy
 	OpRename
+	OpBuild
 )
 
 func (k OpKind) String() string {
 	return [...]string{"pull", "tag", "untag", "remove-image", "create-network", "remove-network", "create-volume",
-		"create", "start", "stop", "remove", "disconnect", "connect", "policy", "rename"}[k]
+		"create", "start", "stop", "remove", "disconnect", "connect", "policy", "rename", "build"}[k]
 }
 
 // Moment says on which side of a mutation an Interrupt is called.
