@@ -266,3 +266,35 @@ func TestARecordedProjectIsJudgedAgain(t *testing.T) {
 		t.Errorf("permissive: %v", err)
 	}
 }
+
+func TestDocumentationGivesTheStrictPresetInFull(t *testing.T) {
+	text, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range ruleNames() {
+		line := ""
+		for _, l := range strings.Split(string(text), "\n") {
+			if name, _, _ := strings.Cut(strings.TrimPrefix(l, "| "), " |"); strings.HasPrefix(l, "| ") && strings.Contains(name, "`"+r.String()+"`") {
+				line = l[strings.LastIndex(l[:len(l)-1], "|"):]
+			}
+		}
+		strict, want := Strict.grant(r), []string{"`false`"}
+		if strict.all {
+			want = []string{"`true`"}
+		} else if len(strict.items) > 0 {
+			want = nil
+			for _, item := range strict.items {
+				want = append(want, "`"+item+"`")
+			}
+		}
+		for _, w := range want {
+			if !strings.Contains(line, w) {
+				t.Errorf("docs/policy.md does not say that strict has %s: %s", r, w)
+			}
+		}
+		if n := strings.Count(line, "`"); n != 2*len(want) {
+			t.Errorf("docs/policy.md gives %s %d items, strict has %d", r, n/2, len(want))
+		}
+	}
+}

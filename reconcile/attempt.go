@@ -146,6 +146,9 @@ func (a *attempt) choose() error {
 		return fmt.Errorf("read the project of release #%d: %w", a.verdict.Restore.Seq, err)
 	}
 	a.project = p
+	if err := a.permitted(p); err != nil {
+		return err
+	}
 	if a.verdict.Failed != nil {
 		return a.leaveMoved()
 	}

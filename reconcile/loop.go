@@ -59,6 +59,8 @@ type Options struct {
 	// Scrub takes known secrets out of values that are to be shown; nil leaves them
 	// as they are.
 	Scrub func(string) string
+	// Judge may be nil: then everything that was recorded is allowed.
+	Judge Judge
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// AdoptMode says which running projects are taken over unasked; AdoptIdentical

@@ -41,9 +41,11 @@ func (a *fakeAgent) Status(context.Context) ([]reconcile.StackStatus, error) {
 	return now, nil
 }
 
-func (a *fakeAgent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) { return a.plans, a.err }
-func (a *fakeAgent) State() web.SourceStatus                                { return a.source }
-func (a *fakeAgent) Poll(context.Context) error                             { return nil }
+func (a *fakeAgent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) {
+	return a.plans, a.err
+}
+func (a *fakeAgent) State() web.SourceStatus    { return a.source }
+func (a *fakeAgent) Poll(context.Context) error { return nil }
 
 func (a *fakeAgent) order(o any) error {
 	a.mu.Lock()

@@ -40,7 +40,9 @@ type Config struct {
 	// AgeKeyFile opens what the repository holds encrypted; SecretsDir is where
 	// decrypted files are mounted from.
 	AgeKeyFile, SecretsDir string
-	Webhooks               []Webhook
+	// Policy is the file of what stacks may ask of this host.
+	Policy   string
+	Webhooks []Webhook
 
 	LogFormat, LogLevel string
 }

@@ -89,7 +89,7 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 	h.loop = reconcile.New(reconcile.Options{
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r,
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
-		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases,
+		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})
 	return h, nil
 }

@@ -21,12 +21,18 @@ type stacks struct {
 	access compose.Secrets
 	// recorded names the stacks with a history.
 	recorded func(context.Context) ([]string, error)
+	// policy is what the host allows; judged reads it.
+	policy *compose.Policy
 }
 
 // Load reads every stack of r. A stack that does not load is Broken and keeps the
 // others from nothing. Its error is one that concerns all of them.
 func (l stacks) Load(ctx context.Context, r reconcile.Revision) (reconcile.Declaration, error) {
 	d := reconcile.Declaration{Revision: r, Broken: map[string]error{}}
+	l, err := l.judged()
+	if err != nil {
+		return d, err
+	}
 	found, err := compose.Discover(r.Dir, l.config.Path, repositoryName(r.Source))
 	if err != nil && len(compose.Problems(err)) == 0 {
 		return d, err
@@ -51,6 +57,7 @@ func (l stacks) Load(ctx context.Context, r reconcile.Revision) (reconcile.Decla
 func (l stacks) options(s compose.Stack, r reconcile.Revision) compose.LoadOptions {
 	o := compose.LoadOptions{
 		Root: r.Dir, Env: l.config.Env, DataDir: l.config.Data, Key: l.key, Secrets: l.access,
+		Policy: l.policy, Socket: l.config.socket(),
 		Variables: compose.Variables{Version: plainVersion(r), Tag: r.Tag, Commit: r.Commit, Ref: r.Ref},
 	}
 	if l.config.EnvDir != "" {
@@ -95,16 +102,19 @@ func (l stacks) blame(ctx context.Context, d reconcile.Declaration, problem erro
 	return nil
 }
 
-// Stamp changes whenever a file of variables on the host does.
+// Stamp changes whenever the policy or a file of variables on the host does.
 func (l stacks) Stamp() string {
+	var b strings.Builder
+	if info, err := os.Stat(l.config.Policy); err == nil {
+		fmt.Fprintln(&b, info.Size(), info.ModTime().UnixNano())
+	}
 	if l.config.EnvDir == "" {
-		return ""
+		return b.String()
 	}
 	entries, err := os.ReadDir(l.config.EnvDir)
 	if err != nil {
 		return err.Error()
 	}
-	var b strings.Builder
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && strings.HasSuffix(e.Name(), ".env") {
 			fmt.Fprintln(&b, e.Name(), info.Size(), info.ModTime().UnixNano())

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"davit/compose"
 	"davit/engine"
 	"davit/gitsource"
 	"davit/reconcile"
@@ -47,6 +48,9 @@ func (r *runCommand) run(ctx context.Context) error {
 	}
 	if config.Repo == "" {
 		return reconcile.WithHint(errors.New("no repository given"), "davit run --repo URL, or repo: in the file named with --config")
+	}
+	if _, err := compose.ReadPolicy(config.Policy); err != nil {
+		return err
 	}
 	logger := r.logger(config)
 	for _, name := range r.unknownVariables() {

@@ -73,6 +73,7 @@ func hostSettings() []setting {
 			func(o *Config) *string { return &o.AgeKeyFile }).asPath(),
 		textSetting("secrets_dir", "directory in memory for decrypted secrets (default /run/davit for root, else $XDG_RUNTIME_DIR/davit)", "DIR",
 			func(o *Config) *string { return &o.SecretsDir }).asPath(),
+		textSetting("policy", "file of what stacks may ask of this host (default: the permissive preset)", "FILE", func(o *Config) *string { return &o.Policy }).asPath(),
 		{key: "keep_releases", usage: "how many good releases keep their images", kind: "N", set: func(o *Config, v string) (err error) {
 			if o.KeepReleases, err = strconv.Atoi(v); err != nil || o.KeepReleases < 1 {
 				return fmt.Errorf("%q is not a number from 1", v)

@@ -92,6 +92,10 @@ func blind(config Config) compose.Secrets {
 // inspect loads every stack of r for its mistakes.
 func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, error) {
 	out := validation{Stacks: []string{}, Mistakes: []mistake{}, Notes: []mistake{}}
+	l, err := l.judged()
+	if err != nil {
+		return out, err
+	}
 	found, err := compose.Discover(r.Dir, l.config.Path, repositoryName(r.Source))
 	if err := out.add("", err); err != nil {
 		return out, err
