@@ -138,7 +138,8 @@ func (p *Policy) Judge(project *Project, host Host) error {
 	j := newJudge(p, project.Name, project.Model, host)
 	j.home = project.WorkingDir
 	j.own = func(source string) bool {
-		return j.placed(source) && j.stays(source) || beneath(source, host.contentDir())
+		return j.placed(source) && j.stays(source) || beneath(source, host.contentDir()) ||
+			host.SecretsDir != "" && beneath(source, host.SecretsDir)
 	}
 	j.report = func(key string, err error) { found.add(&Problem{File: file, Key: key, Err: err}) }
 	j.project()

@@ -45,7 +45,7 @@ func TestPermissiveRefusesOnlyWhatNothingAllows(t *testing.T) {
 	for name, a := range attacks() {
 		_, _, err := newScene(t).load(t, a.stack(), nil)
 		p := refusal(err, a.key, a.rule)
-		always := a.rule == RuleDataDirectory || a.rule == RuleVolumeName
+		always := a.rule == RuleDataDirectory || a.rule == RuleVolumeName || a.rule == RuleBuild
 		if always != (p != nil) {
 			t.Errorf("%s: refused=%t, want %t: %v", name, p != nil, always, err)
 		}
@@ -233,7 +233,7 @@ func TestALinkInTheStacksOwnDirectoryIsJudgedByWhereItLeads(t *testing.T) {
 }
 
 func (p *Project) judgedBy(policy *Policy, s scene) error {
-	return policy.Judge(p, Host{DataDir: s.data, Socket: s.socket, Resolve: ResolvePath})
+	return policy.Judge(p, Host{DataDir: s.data, SecretsDir: secretsDir, Socket: s.socket, Resolve: ResolvePath})
 }
 
 func TestARecordedProjectIsJudgedAgain(t *testing.T) {

@@ -97,6 +97,7 @@ func attacks() map[string]attack {
 		"mounting on the host":                      {service: "volumes:\n  - {type: bind, source: /etc/localtime, target: /e, read_only: true, bind: {propagation: rshared}}", key: svc + "volumes[0]", rule: RuleBindPropagation, at: "rshared"},
 		"davit's data":                              bind("DATA/.:/d:ro", RuleDataDirectory),
 		"davit's key":                               bind("DATA/host.key:/k:ro", RuleDataDirectory),
+		"another stack's decrypted secret":          bind("SECRETS/x:/s:ro", RuleDataDirectory),
 		"another stack's data":                      bind("DATA/stacks/other:/o", RuleDataDirectory),
 		"what davit's data is in":                   bind("PARENT:/d", RuleDataDirectory),
 		"davit's data behind a link":                bind("/tmp/DATALINK:/d", RuleDataDirectory),
@@ -114,6 +115,7 @@ func attacks() map[string]attack {
 		"a secret from the host":                    {service: "secrets: [s]", file: "secrets:\n  s:\n    file: /etc/shadow", key: "secrets.s.file", rule: RuleBind, at: "file: /etc/shadow"},
 		"a config from davit's data":                {service: "configs: [c]", file: "configs:\n  c:\n    file: DATA/host.key", key: "configs.c.file", rule: RuleDataDirectory, at: "file: "},
 		"the host's network card":                   {service: "networks: [n]", file: "networks:\n  n:\n    driver: macvlan\n    driver_opts: {parent: eth0}", key: "networks.n.driver", rule: RuleNetworkDriver, at: "driver: macvlan"},
+		"building as root":                          one("build: {context: ., dockerfile_inline: FROM scratch}\npull_policy: build", "build", RuleBuild),
 		"the port of the host's SSH":                one("ports: ['22:22']", "ports[0]", RulePorts),
 		"a range over the host's ports":             one("ports: ['440-450:440-450']", "ports[0]", RulePorts),
 		"a program to run, as an annotation":        one("annotations: {run.oci.hooks.stdout: /x}", "annotations.run.oci.hooks.stdout", RuleAnnotations),
@@ -142,6 +144,8 @@ type scene struct {
 	replace            *strings.Replacer
 }
 
+const secretsDir = "/run/davit-secrets"
+
 func newScene(t testing.TB) scene {
 	host := t.TempDir()
 	s := scene{root: t.TempDir(), data: filepath.Join(host, "davit"), socket: "/opt/engine/api"}
@@ -154,7 +158,7 @@ func newScene(t testing.TB) scene {
 			t.Fatal(err)
 		}
 	}
-	s.replace = strings.NewReplacer("DATA/", s.data+"/", "device: DATA", "device: "+s.data, "PARENT", host,
+	s.replace = strings.NewReplacer("SECRETS", secretsDir, "DATA/", s.data+"/", "device: DATA", "device: "+s.data, "PARENT", host,
 		"/tmp/LINK", links+"/LINK", "/tmp/DANGLING", links+"/DANGLING", "/tmp/DATALINK", links+"/DATALINK")
 	return s
 }
@@ -164,7 +168,7 @@ func (s scene) load(t testing.TB, file string, p *Policy) (*Project, string, err
 	put(t, filepath.Join(s.root, "compose.yaml"), file)
 	put(t, filepath.Join(s.root, "labels.env"), "io.containerd.x=y\n")
 	o := options(s.root)
-	o.DataDir, o.Socket, o.Policy = s.data, s.socket, p
+	o.DataDir, o.Socket, o.Policy, o.Secrets.Dir = s.data, s.socket, p, secretsDir
 	loaded, err := Load(t.Context(), Stack{Name: "app", Dir: ".", Files: []string{"compose.yaml"}}, o)
 	return loaded, file, err
 }

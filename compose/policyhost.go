@@ -14,6 +14,8 @@ import (
 type Host struct {
 	// DataDir is davit's data directory.
 	DataDir string
+	// SecretsDir is where davit mounts decrypted files from, "" if it has none.
+	SecretsDir string
 	// Socket is the path of the engine's socket, "" if it is somewhere else on
 	// the network. The usual places are known anyway.
 	Socket string
@@ -113,8 +115,11 @@ func (h Host) reachesSocket(path string) bool {
 }
 
 // touchesData reports whether a mount of path holds, or lies in, davit's own
-// directory.
+// directory, or lies among the decrypted secrets.
 func (h Host) touchesData(path string) bool {
+	if h.SecretsDir != "" && beneath(path, h.SecretsDir) {
+		return true
+	}
 	if h.DataDir == "" {
 		return false
 	}

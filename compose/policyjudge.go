@@ -202,7 +202,7 @@ func (l *loading) judgePlaces(p *Project) {
 
 func (l *loading) newJudge(model *types.Project) *judge {
 	j := newJudge(l.options.Policy, l.stack.Name, model, Host{
-		DataDir: l.options.DataDir, Socket: l.options.Socket, Resolve: ResolvePath,
+		DataDir: l.options.DataDir, SecretsDir: l.options.Secrets.Dir, Socket: l.options.Socket, Resolve: ResolvePath,
 	})
 	j.report = l.problem
 	return j

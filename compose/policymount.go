@@ -78,7 +78,7 @@ func (j *judge) bind(key, source string, readOnly bool) {
 		}
 	}
 	if slices.ContainsFunc(places, j.host.touchesData) {
-		j.forbid(RuleDataDirectory, key, "%s: davit's own directory %s holds the host's key, every stack's data and the agent's socket", named, j.host.DataDir)
+		j.forbid(RuleDataDirectory, key, "%s: it is or holds one of davit's own directories, where the host's key, every stack's data and secrets and the agent's socket are", named)
 		return
 	}
 	if slices.ContainsFunc(places, j.host.reachesSocket) {

@@ -20,7 +20,7 @@ func (o Config) judge(p *compose.Project) error {
 	if err != nil {
 		return err
 	}
-	return policy.Judge(p, compose.Host{DataDir: o.Data, Socket: o.socket(), Resolve: compose.ResolvePath})
+	return policy.Judge(p, compose.Host{DataDir: o.Data, SecretsDir: o.SecretsDir, Socket: o.socket(), Resolve: compose.ResolvePath})
 }
 
 // socket is the path of the engine's socket, "" for an engine elsewhere.
