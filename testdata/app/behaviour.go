@@ -19,6 +19,7 @@ type behaviour struct {
 	drain        time.Duration
 	data         string
 	migrateFor   time.Duration
+	tell         string
 }
 
 func behaviourFrom(getenv func(string) string) (behaviour, error) {
@@ -29,6 +30,7 @@ func behaviourFrom(getenv func(string) string) (behaviour, error) {
 		exits:        getenv("EXIT_AFTER") != "",
 		dieAtOnce:    getenv("STOP") == "exit",
 		data:         getenv("DATA"),
+		tell:         getenv("TELL"),
 	}
 	for name, d := range map[string]*time.Duration{
 		"HEALTHY_AFTER": &b.healthyAfter,

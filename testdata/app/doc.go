@@ -20,4 +20,8 @@
 //	DRAIN          how long it goes on serving after SIGTERM; default 300ms
 //	DATA           a directory that it writes to and must be the only writer of
 //	MIGRATE_FOR    how long migrate takes
+//	TELL           files, between colons, that it prints at the start, with its
+//	               environment
+//
+// GET and PUT of /file/PATH read and write its files.
 package main

@@ -24,6 +24,7 @@ type service struct {
 // serve runs until ctx ends, which is SIGTERM, or EXIT_AFTER strikes.
 func serve(ctx context.Context, b behaviour) error {
 	fmt.Printf("app %s starting\n", b.version)
+	tell(b.tell)
 	if b.data != "" {
 		journal, err := openJournal(b.data, b.version)
 		if err != nil {
@@ -64,6 +65,8 @@ func (s *service) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	mux.HandleFunc("GET /file/{path...}", readFile)
+	mux.HandleFunc("PUT /file/{path...}", writeFile)
 	return mux
 }
 
