@@ -53,7 +53,7 @@ func containerLabels(r reconcile.CreateRequest, instance string) map[string]stri
 		labelService:      r.Service.Name,
 		labelNumber:       strconv.Itoa(r.Number),
 		labelOneOff:       "False",
-		labelConfigHash:   r.Service.ConfigHash,
+		labelConfigHash:   configHash(r),
 		labelDependsOn:    dependencies(r.Service.Config.DependsOn),
 		labelImage:        r.Image.ID,
 		labelFiles:        configFiles(r.Project),
@@ -68,6 +68,21 @@ func containerLabels(r reconcile.CreateRequest, instance string) map[string]stri
 	return labels
 }
 
+// configHash is Compose's label. Compose hashes the containers that stand for other
+// services, which are not known before now.
+func configHash(r reconcile.CreateRequest) string {
+	peers := map[string]string{}
+	for service, list := range r.Peers {
+		if len(list) > 0 {
+			peers[service] = list[0].ID
+		}
+	}
+	if len(peers) == 0 {
+		return r.Service.ConfigHash
+	}
+	return or(r.Project.ConfigHash(r.Service.Name, r.Project.HashContext(peers)), r.Service.ConfigHash)
+}
+
 // dependencies is Compose's label, sorted so that equal services get equal
 // labels.
 func dependencies(on types.DependsOnConfig) string {
@@ -80,8 +95,12 @@ func dependencies(on types.DependsOnConfig) string {
 }
 
 // configFiles are absolute in Compose's label; davit knows them relative to the
-// source's root, and the project directory is where an operator looks.
+// source's root, and the project directory is where an operator looks. A stack that
+// Compose ran before keeps the files that it was run from.
 func configFiles(p *compose.Project) string {
+	if p.Origin != nil && p.Origin.ConfigFiles != "" {
+		return p.Origin.ConfigFiles
+	}
 	var files []string
 	for _, f := range p.Files {
 		if !filepath.IsAbs(f) {

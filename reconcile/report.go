@@ -214,6 +214,9 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 		p := leftRunning(a.stack.name, a.loop.Instance, a.in.History, observed)
 		p.Notes = none.Notes
 		return p, nil
+	case ActAdopt:
+		none.Notes[0] = "to be adopted as it runs: " + a.verdict.Reason
+		return none, nil
 	case ActRemove:
 		p := removal(a.stack.name, a.loop.Instance, "declared as removed", observed)
 		p.Notes = none.Notes

@@ -178,16 +178,9 @@ func (a *attempt) takeOver(ctx context.Context) error {
 	if a.agreed == nil && !adoption.Identical() && (a.loop.AdoptMode != AdoptAll || adoption.Owner != "") {
 		return &Waiting{Reason: "it changed while it was being taken over"}
 	}
-	if a.project, err = adoption.project(a.in.Declared); err != nil {
+	r, err := a.draft(ctx, adoption)
+	if err != nil {
 		return err
-	}
-	r := a.adopted(adoption)
-	if r.Services, err = adoption.record(ctx, a.loop.Engine, a.in.Declared); err != nil {
-		return err
-	}
-	r.Hash = releaseHash(r.Spec, imagesOf(r))
-	if r.Project, err = a.project.Marshal(); err != nil {
-		return fmt.Errorf("render stack %s: %w", a.stack.name, err)
 	}
 	if err := a.loop.Executor.Preflight(ctx, Plan{Stack: a.stack.name}); err != nil {
 		return err
@@ -202,11 +195,15 @@ func (a *attempt) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// adopted is the release of an adoption, but for what runs.
-func (a *attempt) adopted(adoption Adoption) Release {
+// draft is the release of an adoption, as far as it is known before it is recorded.
+func (a *attempt) draft(ctx context.Context, adoption Adoption) (Release, error) {
+	var err error
+	if a.project, err = adoption.project(a.in.Declared); err != nil {
+		return Release{}, err
+	}
 	revision := a.in.Revision
 	r := Release{
-		Stack: a.stack.name, Kind: KindAdopt, Version: revision.Version,
+		Stack: a.in.Stack, Kind: KindAdopt, Version: revision.Version,
 		Revision: revision.String(), Commit: revision.Commit, Author: revision.Author, Subject: revision.Subject,
 		Spec: a.project.Hash, Reason: adoption.reason(), Trigger: a.trigger, Actor: "davit", Started: a.loop.Now(),
 	}
@@ -216,7 +213,14 @@ func (a *attempt) adopted(adoption Adoption) Release {
 	if a.agreed != nil {
 		r.Actor = a.agreed.Actor
 	}
-	return r
+	if r.Services, err = adoption.record(ctx, a.loop.Engine, a.in.Declared); err != nil {
+		return Release{}, err
+	}
+	r.Hash = releaseHash(r.Spec, imagesOf(r))
+	if r.Project, err = a.project.Marshal(); err != nil {
+		return Release{}, fmt.Errorf("render stack %s: %w", a.in.Stack, err)
+	}
+	return r, nil
 }
 
 // project is what runs as a project: the declared one where that is the same.

@@ -26,7 +26,7 @@ func (e entitled) Observe(ctx context.Context) (Observed, error) {
 	}
 	e.loop.mu.Lock()
 	defer e.loop.mu.Unlock()
-	return e.loop.entitle(o), nil
+	return e.loop.entitle(o, e.loop.stacks), nil
 }
 
 // title is what the record says of an adopted container.
@@ -59,11 +59,11 @@ func titles(history []Release) map[string]title {
 
 // entitle marks what this davit owns without having made it. The caller holds
 // l.mu.
-func (l *Loop) entitle(o Observed) Observed {
+func (l *Loop) entitle(o Observed, stacks map[string]*stack) Observed {
 	o.Containers, o.Networks = slices.Clone(o.Containers), slices.Clone(o.Networks)
 	known := map[string]map[string]title{}
 	of := func(stack string) map[string]title {
-		s := l.stacks[stack]
+		s := stacks[stack]
 		if _, ok := known[stack]; !ok && s != nil {
 			known[stack] = titles(s.history)
 		}
@@ -76,7 +76,7 @@ func (l *Loop) entitle(o Observed) Observed {
 		}
 		if t, ok := of(c.Stack)[c.ID]; ok {
 			c.Instance, c.Spec, c.Version, c.Release = l.Instance, t.spec, t.version, t.release
-		} else if s := l.stacks[c.Stack]; s != nil && c.Instance == "" {
+		} else if s := stacks[c.Stack]; s != nil && c.Instance == "" {
 			l.receive(s, c, o)
 		}
 	}

@@ -173,6 +173,8 @@ type Order struct {
 	// To and Hold belong to rollback.
 	To   string `json:"to,omitempty"`
 	Hold bool   `json:"hold,omitempty"`
+	// TakeOver belongs to adopt.
+	TakeOver bool `json:"take_over,omitempty"`
 	// For and Reason belong to suspend; For is a Go duration.
 	For    string `json:"for,omitempty"`
 	Reason string `json:"reason,omitempty"`

@@ -63,6 +63,12 @@ func (c *Client) Plan(ctx context.Context, r reconcile.PlanRequest) (p Plans, er
 	return p, c.get(ctx, "/v1/plan", q, &p)
 }
 
+// Adoption is what taking over what runs would mean, for one stack or for "" all
+// that are not the agent's yet.
+func (c *Client) Adoption(ctx context.Context, stack string) (a Adoptions, err error) {
+	return a, c.get(ctx, "/v1/adoption", url.Values{"stack": {stack}}, &a)
+}
+
 // History returns a stack's releases, newest first; limit 0 means all.
 func (c *Client) History(ctx context.Context, stack string, limit int) (h []Release, err error) {
 	return h, c.get(ctx, "/v1/history/"+url.PathEscape(stack), url.Values{"limit": {strconv.Itoa(limit)}}, &h)

@@ -40,6 +40,8 @@ func (s *Server) order(r *http.Request) (any, error) {
 		return NewRelease(release), err
 	case "suspend":
 		return s.suspend(r, o)
+	case "adopt":
+		err = s.Agent.Adopt(ctx, reconcile.AdoptRequest{Stack: stack, Actor: o.Actor, TakeOver: o.TakeOver})
 	case "unpin":
 		err = s.Agent.Unpin(ctx, stack, o.Actor)
 	case "retry":

@@ -31,6 +31,7 @@ const (
 type Agent interface {
 	Status(ctx context.Context) ([]reconcile.StackStatus, error)
 	Plan(ctx context.Context, r reconcile.PlanRequest) ([]reconcile.Plan, error)
+	Adopter
 	Wake(stack string, why reconcile.Trigger)
 	Operator
 }
@@ -41,6 +42,12 @@ type Operator interface {
 	Pauser
 	Retry(ctx context.Context, stack, actor string) error
 	Remove(ctx context.Context, stack, actor string) error
+}
+
+// Adopter takes over what somebody else runs.
+type Adopter interface {
+	Adoptions(ctx context.Context, stack string) ([]reconcile.AdoptionPlan, error)
+	Adopt(ctx context.Context, r reconcile.AdoptRequest) error
 }
 
 // Pinner returns a stack to an earlier release and lets it go again.
@@ -135,6 +142,7 @@ func (s *Server) Handler(ctx context.Context) http.Handler {
 	mux.Handle("GET /v1/status", answer(readTimeout, s.status))
 	mux.Handle("GET /v1/source", answer(readTimeout, s.source))
 	mux.Handle("GET /v1/plan", answer(2*time.Minute, s.plan))
+	mux.Handle("GET /v1/adoption", answer(2*time.Minute, s.adoption))
 	mux.Handle("GET /v1/history/{stack}", answer(readTimeout, s.history))
 	mux.Handle("GET /v1/config/{stack}", answer(readTimeout, s.config))
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { s.events(ctx, w, r) })

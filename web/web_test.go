@@ -18,17 +18,19 @@ import (
 // agent is an agent in memory: it shows what it is given and notes what it is
 // told.
 type agent struct {
-	mu       sync.Mutex
-	stacks   []reconcile.StackStatus
-	plans    []reconcile.Plan
-	releases map[string][]reconcile.Release
-	events   []reconcile.Event
-	source   web.SourceStatus
-	polls    int
-	pollErr  error
-	err      error // what the next order gets
-	orders   []any
-	bell     *web.Bell
+	mu     sync.Mutex
+	stacks []reconcile.StackStatus
+	plans  []reconcile.Plan
+	// adoptions are what there is to adopt.
+	adoptions []reconcile.AdoptionPlan
+	releases  map[string][]reconcile.Release
+	events    []reconcile.Event
+	source    web.SourceStatus
+	polls     int
+	pollErr   error
+	err       error // what the next order gets
+	orders    []any
+	bell      *web.Bell
 }
 
 var at = time.Date(2026, 11, 21, 4, 58, 0, 0, time.UTC)
@@ -42,8 +44,10 @@ func newAgent() *agent {
 }
 
 func (a *agent) Status(context.Context) ([]reconcile.StackStatus, error) { return a.stacks, nil }
-func (a *agent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error)  { return a.plans, a.err }
-func (a *agent) State() web.SourceStatus                                 { return a.source }
+func (a *agent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) {
+	return a.plans, a.err
+}
+func (a *agent) State() web.SourceStatus { return a.source }
 
 func (a *agent) Poll(context.Context) error {
 	a.polls++
@@ -69,6 +73,15 @@ func (a *agent) Rollback(_ context.Context, r reconcile.RollbackRequest) (reconc
 func (a *agent) Suspend(_ context.Context, r reconcile.SuspendRequest) error {
 	a.orders = append(a.orders, r)
 	return a.err
+}
+
+func (a *agent) Adopt(_ context.Context, r reconcile.AdoptRequest) error {
+	a.orders = append(a.orders, r)
+	return a.err
+}
+
+func (a *agent) Adoptions(context.Context, string) ([]reconcile.AdoptionPlan, error) {
+	return a.adoptions, a.err
 }
 
 func (a *agent) tell(verb, stack, actor string) error {

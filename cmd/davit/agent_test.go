@@ -18,11 +18,13 @@ type fakeAgent struct {
 	mu       sync.Mutex
 	chapters [][]reconcile.StackStatus
 	plans    []reconcile.Plan
-	releases []reconcile.Release
-	events   []reconcile.Event
-	source   web.SourceStatus
-	orders   []any
-	err      error
+	// adoptions are what there is to adopt.
+	adoptions []reconcile.AdoptionPlan
+	releases  []reconcile.Release
+	events    []reconcile.Event
+	source    web.SourceStatus
+	orders    []any
+	err       error
 	// obeyed is called by orders, under the lock.
 	obeyed func()
 	bell   *web.Bell
@@ -64,6 +66,10 @@ func (a *fakeAgent) Wake(stack string, why reconcile.Trigger) {
 }
 func (a *fakeAgent) Rollback(_ context.Context, r reconcile.RollbackRequest) (reconcile.Release, error) {
 	return reconcile.Release{Stack: r.Stack}, a.order(r)
+}
+func (a *fakeAgent) Adopt(_ context.Context, r reconcile.AdoptRequest) error { return a.order(r) }
+func (a *fakeAgent) Adoptions(context.Context, string) ([]reconcile.AdoptionPlan, error) {
+	return a.adoptions, a.err
 }
 func (a *fakeAgent) Suspend(_ context.Context, r reconcile.SuspendRequest) error { return a.order(r) }
 func (a *fakeAgent) Unpin(_ context.Context, stack, actor string) error {

@@ -35,8 +35,10 @@ type Config struct {
 	// InsecureRegistries may be spoken to over plain http.
 	InsecureRegistries []string
 	KeepReleases       int
-	Env                map[string]string
-	EnvDir             string
+	// Adopt and Mode are words that settings have checked.
+	Adopt, Mode string
+	Env         map[string]string
+	EnvDir      string
 	// AgeKeyFile opens what the repository holds encrypted; SecretsDir is where
 	// decrypted files are mounted from.
 	AgeKeyFile, SecretsDir string
@@ -84,7 +86,7 @@ func (c *console) defaults() Config {
 	}
 	return Config{
 		Path: ".", Interval: "30s", Data: data, Engine: engine, DockerConfig: docker, SecretsDir: secrets,
-		KeepReleases: 3, LogFormat: "text", LogLevel: "info",
+		KeepReleases: 3, Adopt: "identical", Mode: "run", LogFormat: "text", LogLevel: "info",
 	}
 }
 

@@ -86,7 +86,12 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	adopt, err := reconcile.ParseAdoptMode(config.Adopt)
+	if err != nil {
+		return nil, err
+	}
 	h.loop = reconcile.New(reconcile.Options{
+		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r,
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,

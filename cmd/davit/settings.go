@@ -74,6 +74,10 @@ func hostSettings() []setting {
 		textSetting("secrets_dir", "directory in memory for decrypted secrets (default /run/davit for root, else $XDG_RUNTIME_DIR/davit)", "DIR",
 			func(o *Config) *string { return &o.SecretsDir }).asPath(),
 		textSetting("policy", "file of what stacks may ask of this host (default: the permissive preset)", "FILE", func(o *Config) *string { return &o.Policy }).asPath(),
+		choiceSetting("adopt", "which running projects are taken over unasked: identical, all or none (default identical)",
+			[]string{"identical", "all", "none"}, func(o *Config) *string { return &o.Adopt }),
+		choiceSetting("mode", "observe plans and reports and never acts (default run)", []string{"run", "observe"},
+			func(o *Config) *string { return &o.Mode }),
 		{key: "keep_releases", usage: "how many good releases keep their images", kind: "N", set: func(o *Config, v string) (err error) {
 			if o.KeepReleases, err = strconv.Atoi(v); err != nil || o.KeepReleases < 1 {
 				return fmt.Errorf("%q is not a number from 1", v)

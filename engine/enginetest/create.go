@@ -138,6 +138,9 @@ func final(c reconcile.Create) string {
 
 // configFiles is Compose's label.
 func configFiles(p *compose.Project) string {
+	if p.Origin != nil && p.Origin.ConfigFiles != "" {
+		return p.Origin.ConfigFiles
+	}
 	var files []string
 	for _, f := range p.Files {
 		if !filepath.IsAbs(f) {
