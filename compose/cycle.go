@@ -42,3 +42,19 @@ func circleThrough(name string, needs map[string][]string) []string {
 	}
 	return nil
 }
+
+// CycleProblems are the circles among projects, at each stack that is part of one.
+func CycleProblems(projects []*Project) []*Problem {
+	needs := map[string][]string{}
+	for _, p := range projects {
+		needs[p.Name] = p.Settings.DependsOn
+	}
+	var found []*Problem
+	circles := Cycles(needs)
+	for _, p := range projects {
+		if err := circles[p.Name]; err != nil {
+			found = append(found, &Problem{File: p.Files[0], Key: "depends_on", Err: err})
+		}
+	}
+	return found
+}

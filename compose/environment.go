@@ -24,8 +24,10 @@ const maxEnvironment = 1 << 20
 
 // layers are the places that variables come from; the later wins.
 type layers struct {
-	// dotEnv is the stack's .env file, relative to the root.
+	// dotEnv is the stack's .env file, relative to the root. It need not exist.
 	dotEnv string
+	// listed are the files that the list of stacks names, relative to the root.
+	listed []string
 	// source is the source's own variables.
 	source map[string]string
 	// host is a file on the host, "" for none. It need not exist.
@@ -39,14 +41,16 @@ type layers struct {
 func environment(x *export, l layers, ps *problems) types.Mapping {
 	davit := l.revision.mapping()
 	env := types.Mapping{}
-	if data, err := x.readEnv(l.dotEnv); err == nil {
-		above := types.Mapping{}
-		maps.Copy(above, l.source)
-		maps.Copy(above, hostVariables(x, l, nil))
-		maps.Copy(above, davit)
-		maps.Copy(env, variables(envFile{name: l.dotEnv, data: data}, above, ps))
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		ps.add(&Problem{File: l.dotEnv, Err: err})
+	for i, file := range append([]string{l.dotEnv}, l.listed...) {
+		if data, err := x.readEnv(file); err == nil {
+			above := types.Mapping{}
+			maps.Copy(above, l.source)
+			maps.Copy(above, hostVariables(x, l, nil))
+			maps.Copy(above, davit)
+			maps.Copy(env, variables(envFile{name: file, data: data, below: env}, above, ps))
+		} else if i > 0 || !errors.Is(err, fs.ErrNotExist) {
+			ps.add(&Problem{File: file, Err: err})
+		}
 	}
 	maps.Copy(env, l.source)
 	maps.Copy(env, hostVariables(x, l, ps))
@@ -111,6 +115,8 @@ func (x *export) readHostFile(name string) ([]byte, error) {
 type envFile struct {
 	name string
 	data []byte
+	// below is what files before it say.
+	below map[string]string
 }
 
 // variables parses one file of variables. Text that refers to a DAVIT_ variable
@@ -144,7 +150,9 @@ func parseEnv(f envFile, above types.Mapping, vars map[string]string, marked boo
 		case isDavit(name):
 			v, ok = unsetOpen+name+unsetClose, marked
 		default:
-			v, ok = vars[name]
+			if v, ok = vars[name]; !ok {
+				v, ok = f.below[name]
+			}
 		}
 		if spent += len(v); spent > maxEnvironment {
 			return "", true

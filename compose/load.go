@@ -104,7 +104,13 @@ func (l *loading) load(ctx context.Context) (*Project, error) {
 	if !l.problems.empty() {
 		return nil, l.problems.err()
 	}
+	p.Settings.DependsOn = union(p.Settings.DependsOn, l.stack.DependsOn)
 	return p, nil
+}
+
+// union is a list of every name in either list, sorted.
+func union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
 // look surveys the stack's files and returns its variables.
@@ -123,11 +129,15 @@ func (l *loading) look() types.Mapping {
 func (l *loading) environment(v Variables, ps *problems) types.Mapping {
 	env := environment(l.export, layers{
 		dotEnv:   dotEnvOf(l.stack.Dir),
+		listed:   l.stack.EnvFiles,
 		source:   l.options.Env,
 		host:     l.options.HostEnvFile,
 		revision: v,
 	}, ps)
 	env["COMPOSE_PROJECT_NAME"] = l.stack.Name
+	if len(l.stack.Profiles) > 0 {
+		env["COMPOSE_PROFILES"] = strings.Join(l.stack.Profiles, ",")
+	}
 	return env
 }
 

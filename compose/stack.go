@@ -20,9 +20,37 @@ type Stack struct {
 	Name string
 	// Dir holds its main file, relative to the source's root; "." is the root.
 	Dir string
-	// Files are its main file and, if there is one, its override file, relative
-	// to the root.
+	// Files are its main file and those merged over it, such as its override file,
+	// relative to the root.
 	Files []string
+	// EnvFiles are files of variables besides .env, relative to the root; the later
+	// wins.
+	EnvFiles []string
+	// Profiles are the active ones; none leaves it to COMPOSE_PROFILES.
+	Profiles []string
+	// DependsOn are other stacks that this one waits for, besides those that its own
+	// files name.
+	DependsOn []string
+}
+
+// Tree is what one directory of a revision declares.
+type Tree struct {
+	// Stacks are sorted by name. Each name is there once.
+	Stacks []Stack
+	// Rivals are the stacks that claim one name, by name. None of them is in Stacks.
+	Rivals map[string][]Stack
+	// Removed names stacks that are declared gone, sorted.
+	Removed []string
+}
+
+// Clash is the mistake of stacks that claim one name.
+func Clash(rivals []Stack) *Problem {
+	var files []string
+	for _, s := range rivals {
+		files = append(files, s.Files[0])
+	}
+	return &Problem{File: files[0], Key: "name", Err: fmt.Errorf(
+		"the stack name %q is claimed by %s: give each its own `name:`", rivals[0].Name, strings.Join(files, " and "))}
 }
 
 // maxLevels is how many directories below the source's path are searched.
@@ -34,31 +62,59 @@ var (
 	overrideNames = [...]string{"compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"}
 )
 
-// Discover finds the stacks below dir, "." for all of root, sorted by name. A
-// file that another one includes or extends is not a stack. fallbackName names a
-// stack in root itself that has no name of its own.
+// Discover finds the stacks below dir, "." for all of root, sorted by name: those
+// that davit.yaml lists there, else those that have a compose file. A file that
+// another one includes or extends is not a stack. fallbackName names a stack in
+// root itself that has no name of its own.
 //
 // Stacks may be returned beside an error, which lists what is wrong with others:
 // names that cannot be told, or that two stacks claim.
 func Discover(root, dir, fallbackName string) ([]Stack, error) {
+	tree, problems, err := discover(root, dir, fallbackName)
+	if err != nil {
+		return nil, err
+	}
+	for _, rivals := range tree.Rivals {
+		problems.add(Clash(rivals))
+	}
+	return tree.Stacks, problems.err()
+}
+
+// ReadTree is Discover for those who know which of two stacks had a name first,
+// and what is declared gone. Its error is a *ListError where davit.yaml says
+// nothing that can be relied on.
+func ReadTree(root, dir, fallbackName string) (Tree, error) {
+	tree, problems, err := discover(root, dir, fallbackName)
+	if err != nil {
+		return Tree{}, err
+	}
+	return tree, problems.err()
+}
+
+func discover(root, dir, fallbackName string) (Tree, *problems, error) {
 	x, err := openExport(root)
 	if err != nil {
-		return nil, fmt.Errorf("discover stacks: %w", err)
+		return Tree{}, nil, fmt.Errorf("discover stacks: %w", err)
 	}
 	defer x.close()
-	d := &discovery{export: x, fallback: fallbackName, problems: &problems{}}
 	start, err := local(".", dir)
 	if err != nil {
-		return nil, fmt.Errorf("discover stacks in %s: %w", dir, err)
+		return Tree{}, nil, fmt.Errorf("discover stacks in %s: %w", dir, err)
 	}
-	if _, err := x.stat(path.Join(start, "davit.yaml")); err == nil {
-		d.problems.add(&Problem{File: path.Join(start, "davit.yaml"), Err: errUnsupported})
-		return nil, d.problems.err()
+	list, err := readList(x, start)
+	if err != nil {
+		return Tree{}, nil, err
 	}
+	tree, found := Tree{Stacks: list.stacks, Removed: list.removed}, &problems{}
+	if list.complete {
+		return tree, found, nil
+	}
+	d := &discovery{export: x, fallback: fallbackName, problems: found}
 	if err := d.walk(start); err != nil {
-		return nil, fmt.Errorf("discover stacks in %s: %w", dir, err)
+		return Tree{}, nil, fmt.Errorf("discover stacks in %s: %w", dir, err)
 	}
-	return d.named(), d.problems.err()
+	tree.Stacks, tree.Rivals = d.named()
+	return tree, found, nil
 }
 
 type discovery struct {
@@ -140,21 +196,27 @@ func (d *discovery) names(files []string, docs []*document) []string {
 }
 
 func (d *discovery) first(dir string, names []string) string {
+	return first(d.export, dir, names, d.problems)
+}
+
+// first is the first of names that dir holds, "" for none.
+func first(x *export, dir string, names []string, ps *problems) string {
 	for _, name := range names {
 		file := path.Join(dir, name)
-		info, err := d.export.stat(file)
+		info, err := x.stat(file)
 		if err == nil && info.Mode().IsRegular() {
 			return file
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.problems.add(&Problem{File: file, Err: err})
+			ps.add(&Problem{File: file, Err: err})
 		}
 	}
 	return ""
 }
 
-// named is every candidate that no other one uses, by name.
-func (d *discovery) named() []Stack {
+// named is every candidate that no other one uses, by name, and those that claim
+// a name together.
+func (d *discovery) named() (stacks []Stack, rivals map[string][]Stack) {
 	claims := map[string][]Stack{}
 	for _, c := range d.found {
 		if d.used(c) {
@@ -168,20 +230,15 @@ func (d *discovery) named() []Stack {
 		c.stack.Name = name
 		claims[name] = append(claims[name], c.stack)
 	}
-	var stacks []Stack
+	rivals = map[string][]Stack{}
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
 		if len(claims[name]) == 1 {
 			stacks = append(stacks, claims[name][0])
-			continue
+		} else {
+			rivals[name] = claims[name]
 		}
-		var files []string
-		for _, s := range claims[name] {
-			files = append(files, s.Files[0])
-		}
-		d.problems.add(&Problem{File: files[0], Key: "name", Err: fmt.Errorf(
-			"the stack name %q is claimed by %s: give each its own `name:`", name, strings.Join(files, " and "))})
 	}
-	return stacks
+	return stacks, rivals
 }
 
 // used reports whether another candidate is made of c's main file. Two that use

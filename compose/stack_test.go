@@ -78,14 +78,6 @@ func TestAComposeFileThatIsALinkOutsideIsAMistake(t *testing.T) {
 	}
 }
 
-func TestAListOfStacksIsForALaterVersion(t *testing.T) {
-	root := write(t, map[string]string{"davit.yaml": "stacks: []", "compose.yaml": "services: {a: {image: a}}"})
-	_, err := Discover(root, ".", "repository")
-	if err == nil || err.Error() != "davit.yaml: not supported by this version of davit" {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestABrokenNeighbourHidesNoStack(t *testing.T) {
 	root := write(t, map[string]string{
 		"good/compose.yaml": "services: {a: {image: a}}", "x/compose.yaml": "name: same\n", "y/compose.yaml": "name: same\n", "bad/compose.yaml": "name: [",

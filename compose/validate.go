@@ -41,14 +41,21 @@ func ValidateTree(ctx context.Context, root, path string, o ValidateOptions) err
 	}
 	stacks, err := Discover(root, path, o.Name)
 	keep(err)
+	var projects []*Project
 	for _, s := range stacks {
 		options := o.LoadOptions
 		options.Root = root
 		if o.EnvDir != "" {
 			options.HostEnvFile = filepath.Join(o.EnvDir, s.Name+".env")
 		}
-		_, err := Load(ctx, s, options)
+		p, err := Load(ctx, s, options)
 		keep(err)
+		if p != nil {
+			projects = append(projects, p)
+		}
+	}
+	for _, p := range CycleProblems(projects) {
+		mistakes.add(p)
 	}
 	for _, p := range Problems(mistakes.err()) {
 		other.Errors = append(other.Errors, p)
