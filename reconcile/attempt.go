@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -42,6 +43,9 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: v.Act != ActReturn}
 	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger, registry: l.lookups}
+	if v.Renews {
+		a.trigger = TriggerImage
+	}
 	l.workers.Go(func() {
 		defer cancel(nil)
 		var err error
@@ -205,6 +209,7 @@ func (a *attempt) pins() (map[string]Image, error) {
 		if v.Restore != nil {
 			take(v.Restore, unchanged)
 		}
+		maps.Copy(pins, a.in.Renewed)
 	}
 	return pins, nil
 }
@@ -359,6 +364,9 @@ func (a *attempt) remember(r Release) {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
 	s := a.stack
+	if r.Kind == KindDeploy && (r.Outcome == Succeeded || r.Outcome == Failed) {
+		s.renewal.images = nil
+	}
 	if len(s.history) > 0 && s.history[0].Seq == r.Seq {
 		s.history = slices.Clone(s.history)
 		s.history[0] = r

@@ -107,6 +107,7 @@ func (l *Loop) situation(s *stack, now time.Time) Situation {
 func (l *Loop) facts(s *stack, now time.Time) Situation {
 	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry}
 	l.declaredFor(&in)
+	in.Renewed = s.renewed(in.Declared)
 	for _, c := range l.observed.Containers {
 		switch {
 		case c.Stack != s.name || c.OneOff:
@@ -189,7 +190,7 @@ func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now 
 	if plan.Empty() || s.clears(plan, now) {
 		l.announce(s, v, now)
 		s.backoff = backoff{}
-		return s.next(plan)
+		return sooner(s.next(plan), l.refresh(ctx, s, in, v, now))
 	}
 	until := l.correct(ctx, s, in, v, plan, now)
 	if !until.IsZero() {
@@ -235,6 +236,14 @@ func (l *Loop) correction(s *stack, in Situation, v Verdict, now time.Time) (Pla
 		return Plan{}, nil
 	}
 	return NewPlan(l.desire(p, recordedImages(*v.Current), s, v, in), l.observed, now)
+}
+
+// sooner is the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // clears reports whether the plan only clears away what could not be cleared away

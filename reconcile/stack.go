@@ -50,6 +50,8 @@ type stack struct {
 	// clearing spaces out attempts to clear away what serves nobody.
 	clearing backoff
 	view     view
+	// renewal is what image references mean by now.
+	renewal renewal
 	// fixes are the times of recent corrections of drift, for the loop guard.
 	fixes []time.Time
 	// keepAt is when the keep tags are due to be verified.

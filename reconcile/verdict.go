@@ -31,6 +31,9 @@ type Situation struct {
 	Controls Controls
 	// Barred is true when the declared content could not even begin.
 	Barred bool
+	// Renewed are the images, by service, that references of the content which runs
+	// mean by now.
+	Renewed map[string]Image
 	// Retry is the content that an operator wants tried again though it failed.
 	Retry string
 	// Adoption compares what runs with what is declared; nil where there is nothing
@@ -92,6 +95,8 @@ type Verdict struct {
 	// EndPin and EndHold say that a decision has run out: Git declares something
 	// else by now.
 	EndPin, EndHold bool
+	// Renews is true when the content is the current one and only images are new.
+	Renews bool
 	// Name is true when a new version names what already runs.
 	Name bool
 }
@@ -170,6 +175,9 @@ func (v Verdict) declared(s Situation) Verdict {
 	case s.Declared.Settings.Suspend:
 		return v.leave(SyncSuspended, "x-davit.suspend is true")
 	case v.Current != nil && same(*v.Current, s.Declared):
+		if len(s.Renewed) > 0 && !s.Barred {
+			return v.renew(s)
+		}
 		v.Name = names(s)
 		return v.keep(SyncSynced, "")
 	case heldFor(s) != nil:
@@ -309,6 +317,9 @@ func heldFor(s Situation) *Release {
 		}
 		switch r.Outcome {
 		case Failed, Refused:
+			if r.Trigger == TriggerImage {
+				continue // the content was good; an image that came by itself was not
+			}
 			return r
 		case Succeeded:
 			return nil

@@ -3,7 +3,6 @@ package enginetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"davit/reconcile"
@@ -35,9 +34,10 @@ func (e *Engine) Build(ctx context.Context, i reconcile.Image) (reconcile.Image,
 			r, known := e.images.buildable[i.Ref]
 			switch {
 			case !known:
-				return &reconcile.BuildFailure{Tag: i.Built, Err: fmt.Errorf("nothing is said of how %s is built", i.Ref)}
+				return errors.New("nothing is said of how it is built")
 			case r.err != nil:
-				return &reconcile.BuildFailure{Tag: i.Built, Output: "Step 1/1 : " + r.err.Error(), Err: r.err}
+				failure := &reconcile.BuildFailure{Tag: i.Built, Output: "Step 1/1 : " + r.err.Error(), Err: r.err}
+				return &reconcile.Stalled{After: 10 * time.Minute, Reason: "build image " + i.Ref, Err: failure}
 			}
 			p = picture{id: "sha256:" + e.newID("image"), repository: repository(i.Ref), behaviour: r.behaviour}
 			e.images.local[p.id] = p
