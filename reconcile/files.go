@@ -40,7 +40,7 @@ func (a *attempt) write() error {
 		if b.Restored {
 			kind, text = EventFileRestored, "%s is again what a container had made of this version, as kept in %s"
 		}
-		a.loop.Emit(a.event(kind, SeverityWarning, fmt.Sprintf(text, b.File, b.Copy)))
+		a.loop.Emit(Event{At: a.loop.Now(), Stack: a.stack.name, Kind: kind, Severity: SeverityWarning, Message: fmt.Sprintf(text, b.File, b.Copy)})
 	}
 	if errors.Is(err, fs.ErrNotExist) && a.verdict.Act == ActReturn {
 		return errors.Join(errGone, err)

@@ -197,6 +197,11 @@ func TestFilesThatContainersChangedAreReported(t *testing.T) {
 		if h.emitted(reconcile.EventFileBackedUp) != 1 || h.emitted(reconcile.EventFileRestored) != 1 {
 			t.Error(h.story())
 		}
+		for _, e := range h.events {
+			if (e.Kind == reconcile.EventFileBackedUp || e.Kind == reconcile.EventFileRestored) && e.Stack != "shop" {
+				t.Errorf("%s is of stack %q", e.Kind, e.Stack)
+			}
+		}
 		for _, part := range []string{"/f, which a container had changed", "/f.copy", "/g is again", "/g.copy"} {
 			if !strings.Contains(h.story(), part) {
 				t.Errorf("no event says %q:\n%s", part, h.story())
