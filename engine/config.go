@@ -54,7 +54,11 @@ func convert(r reconcile.CreateRequest, in surroundings) (spec, error) {
 	if err != nil {
 		return spec{}, err
 	}
-	host, err := hostConfig(r)
+	shared, err := borrowed(r)
+	if err != nil {
+		return spec{}, err
+	}
+	host, err := hostConfig(r, shared)
 	if err != nil {
 		return spec{}, err
 	}
@@ -68,12 +72,16 @@ func convert(r reconcile.CreateRequest, in surroundings) (spec, error) {
 	if out.Platform, err = platform(s.Platform); err != nil {
 		return spec{}, err
 	}
-	return out, networking(&out, r, in.API)
+	return out, networking(&out, r, shared, in.API)
 }
 
 func containerConfig(r reconcile.CreateRequest, in surroundings) (*container.Config, error) {
 	s := r.Service.Config
 	health, err := healthcheck(s.HealthCheck)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	ports, err := exposed(s)
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", s.Name, err)
 	}
@@ -83,7 +91,7 @@ func containerConfig(r reconcile.CreateRequest, in surroundings) (*container.Con
 		User:            s.User,
 		AttachStdout:    true, // as Compose has it, though nothing attaches
 		AttachStderr:    true,
-		ExposedPorts:    exposed(s),
+		ExposedPorts:    ports,
 		Tty:             s.Tty,
 		OpenStdin:       s.StdinOpen,
 		Env:             environment(s.Environment, in.Proxy),
@@ -137,9 +145,6 @@ func healthcheck(h *types.HealthCheckConfig) (*container.HealthConfig, error) {
 	if h == nil {
 		return nil, nil
 	}
-	if h.Disable {
-		return &container.HealthConfig{Test: []string{"NONE"}}, nil
-	}
 	if h.StartInterval != nil && h.StartPeriod == nil {
 		return nil, errors.New("healthcheck.start_interval needs start_period")
 	}
@@ -152,6 +157,9 @@ func healthcheck(h *types.HealthCheckConfig) (*container.HealthConfig, error) {
 	}
 	if h.Retries != nil {
 		c.Retries = int(*h.Retries)
+	}
+	if h.Disable {
+		c.Test = []string{"NONE"}
 	}
 	return c, nil
 }

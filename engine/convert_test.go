@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestServicesBecomeWhatComposeMakesOfThem converts the compose files under
 // testdata/convert. The first words of a golden file are the API version, then
 // "alias" and "ports" where the container is born with them, then
-// "carry=path:volume". The last section is the request, empty values left out,
+// "carry=path:volume" and "peer=service:name:id". The last section is the request, empty values left out,
 // or the error.
 func TestServicesBecomeWhatComposeMakesOfThem(t *testing.T) {
 	files, err := filepath.Glob("testdata/convert/*.txtar")
@@ -58,7 +58,14 @@ func converted(t *testing.T, a *txtar.Archive) string {
 	in := surroundings{API: words[0], Instance: "test", Image: r.Image.Ref}
 	for _, w := range words[1:] {
 		carry, isCarry := strings.CutPrefix(w, "carry=")
+		peer, isPeer := strings.CutPrefix(w, "peer=")
 		switch {
+		case isPeer:
+			part := strings.Split(peer, ":")
+			if r.Peers == nil {
+				r.Peers = map[string][]reconcile.Peer{}
+			}
+			r.Peers[part[0]] = append(r.Peers[part[0]], reconcile.Peer{Name: part[1], ID: part[2]})
 		case w == "alias":
 			r.Create.Alias = true
 		case w == "ports":
@@ -75,6 +82,9 @@ func converted(t *testing.T, a *txtar.Archive) string {
 	}
 	s, err := convert(r, in)
 	if err != nil {
+		if hint := reconcile.Hint(err); hint != "" {
+			return err.Error() + "\nhint: " + hint + "\n"
+		}
 		return err.Error() + "\n"
 	}
 	for name := range s.Config.Labels {
@@ -178,23 +188,12 @@ func TestAnAttributeThatIsNotMappedIsAnError(t *testing.T) {
 		name string
 		edit func(*types.ServiceConfig)
 	}{
-		{"credential_spec", func(s *types.ServiceConfig) { s.CredentialSpec = &types.CredentialSpecConfig{File: "x"} }},
 		{"models", func(s *types.ServiceConfig) { s.Models = map[string]*types.ServiceModelConfig{"m": nil} }},
 		{"provider", func(s *types.ServiceConfig) { s.Provider = &types.ServiceProviderConfig{Type: "x"} }},
-		{"links", func(s *types.ServiceConfig) { s.Links = []string{"db"} }},
-		{"external_links", func(s *types.ServiceConfig) { s.ExternalLinks = []string{"db"} }},
-		{"volumes_from", func(s *types.ServiceConfig) { s.VolumesFrom = []string{"db"} }},
-		{"pre_start", func(s *types.ServiceConfig) { s.PreStart = []types.PreStartHook{{}} }},
-		{"post_start", func(s *types.ServiceConfig) { s.PostStart = []types.ServiceHook{{}} }},
-		{"pre_stop", func(s *types.ServiceConfig) { s.PreStop = []types.ServiceHook{{}} }},
 		{"log_driver", func(s *types.ServiceConfig) { s.LogDriver = "syslog" }},
 		{"net", func(s *types.ServiceConfig) { s.Net = "host" }},
 		{"umask", func(s *types.ServiceConfig) { s.Umask = &port }},
 		{"use_api_socket", func(s *types.ServiceConfig) { s.UseAPISocket = yes }},
-		{"network_mode: service:db", func(s *types.ServiceConfig) { s.NetworkMode = "service:db" }},
-		{"ipc: service:db", func(s *types.ServiceConfig) { s.Ipc = "service:db" }},
-		{"pid: service:db", func(s *types.ServiceConfig) { s.Pid = "service:db" }},
-		{"deploy.mode: global", func(s *types.ServiceConfig) { s.Deploy = &types.DeployConfig{Mode: "global"} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := types.ServiceConfig{Name: "web", ContainerSpec: types.ContainerSpec{Image: "shop:1"}}

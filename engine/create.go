@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -173,19 +174,26 @@ func (e *Engine) complete(ctx context.Context, id string, s spec, name string) e
 			return err
 		}
 	}
-	if len(s.Files) > 0 {
-		content, err := archive(s.Files)
-		if err != nil {
-			return err
-		}
-		err = e.do(ctx, "write configs and secrets", func(ctx context.Context, c *client.Client) error {
-			return c.CopyToContainer(ctx, id, "/", content, container.CopyToContainerOptions{})
-		})
-		if err != nil {
+	for _, owned := range []bool{false, true} {
+		if err := e.write(ctx, id, s.Files, owned); err != nil {
 			return err
 		}
 	}
 	return e.Rename(ctx, id, name)
+}
+
+// write copies configs and secrets into the container.
+func (e *Engine) write(ctx context.Context, id string, files []file, owned bool) error {
+	if !slices.ContainsFunc(files, func(f file) bool { return f.Owned == owned }) {
+		return nil
+	}
+	content, err := archive(files, owned)
+	if err != nil {
+		return err
+	}
+	return e.do(ctx, "write configs and secrets", func(ctx context.Context, c *client.Client) error {
+		return c.CopyToContainer(ctx, id, "/", content, container.CopyToContainerOptions{CopyUIDGID: owned})
+	})
 }
 
 // sweep removes what an earlier, interrupted Create left under name.

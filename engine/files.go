@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/mount"
 
 	"davit/reconcile"
 )
@@ -17,7 +19,10 @@ type file struct {
 	Path     string
 	Mode     int64
 	UID, GID int
-	Content  string
+	// Owned is true where the file says who owns it. Compose then asks the engine
+	// to keep to the container's user, which the engine does if it has one.
+	Owned   bool
+	Content string
 }
 
 // usage is a service's use of a config or secret, and what that is.
@@ -28,21 +33,21 @@ type usage struct {
 	object types.FileObjectConfig
 }
 
-// referenced lists the service's configs and secrets, the undefined and
-// unsupported ones as an error.
+// referenced lists the service's secrets and configs, the undefined and
+// unsupported ones as an error. Where two have one target, the secret wins.
 func referenced(r reconcile.CreateRequest) ([]usage, error) {
 	var list []usage
-	for _, c := range r.Service.Config.Configs {
-		o, ok := r.Project.Model.Configs[c.Source]
-		ref := usage{"config", place("/", c.Target, c.Source), types.FileReferenceConfig(c), types.FileObjectConfig(o)}
+	for _, s := range r.Service.Config.Secrets {
+		o, ok := r.Project.Model.Secrets[s.Source]
+		ref := usage{"secret", place("/run/secrets/", s.Target, s.Source), types.FileReferenceConfig(s), types.FileObjectConfig(o)}
 		if err := ref.check(ok); err != nil {
 			return nil, fmt.Errorf("service %s: %w", r.Service.Name, err)
 		}
 		list = append(list, ref)
 	}
-	for _, s := range r.Service.Config.Secrets {
-		o, ok := r.Project.Model.Secrets[s.Source]
-		ref := usage{"secret", place("/run/secrets/", s.Target, s.Source), types.FileReferenceConfig(s), types.FileObjectConfig(o)}
+	for _, c := range r.Service.Config.Configs {
+		o, ok := r.Project.Model.Configs[c.Source]
+		ref := usage{"config", place("/", c.Target, c.Source), types.FileReferenceConfig(c), types.FileObjectConfig(o)}
 		if err := ref.check(ok); err != nil {
 			return nil, fmt.Errorf("service %s: %w", r.Service.Name, err)
 		}
@@ -74,18 +79,20 @@ func (r usage) check(defined bool) error {
 }
 
 // mountedFiles are the configs and secrets that are files on the host. Their
-// uid, gid and mode are the file's own, as in Compose.
-func mountedFiles(r reconcile.CreateRequest) ([]types.ServiceVolumeConfig, error) {
+// uid, gid and mode are the file's own, as in Compose. A missing file is an error
+// of the engine, and no new directory.
+func mountedFiles(r reconcile.CreateRequest) ([]mount.Mount, error) {
 	refs, err := referenced(r)
-	var list []types.ServiceVolumeConfig
+	var list []mount.Mount
 	for _, ref := range refs {
 		if ref.object.File == "" {
 			continue
 		}
-		list = append(list, types.ServiceVolumeConfig{
-			Type: types.VolumeTypeBind, Source: ref.object.File, Target: ref.target, ReadOnly: true,
-			Bind: &types.ServiceVolumeBind{}, // a missing file is an error, not a new directory
-		})
+		m := mount.Mount{Type: mount.TypeBind, Source: ref.object.File, Target: ref.target, ReadOnly: true}
+		if ref.kind == "secret" {
+			m.BindOptions = &mount.BindOptions{} // as Compose has it
+		}
+		list = append(list, m)
 	}
 	return list, err
 }
@@ -115,7 +122,7 @@ func injected(r reconcile.CreateRequest) ([]file, error) {
 }
 
 func (r usage) file() (file, error) {
-	f := file{Path: r.target, Mode: 0o444, Content: r.object.Content}
+	f := file{Path: r.target, Mode: 0o444, Content: r.object.Content, Owned: r.use.UID != "" || r.use.GID != ""}
 	if r.use.Mode != nil {
 		f.Mode = int64(*r.use.Mode)
 	}
@@ -135,13 +142,18 @@ func (r usage) file() (file, error) {
 	return f, nil
 }
 
-// archive packs the files for extraction at the container's root.
-func archive(files []file) (*bytes.Buffer, error) {
+// archive packs those of the files that say who owns them, or that do not, for
+// extraction at the container's root.
+func archive(files []file, owned bool) (*bytes.Buffer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range files {
+		if f.Owned != owned {
+			continue
+		}
 		err := w.WriteHeader(&tar.Header{
 			Name: strings.TrimPrefix(f.Path, "/"), Mode: f.Mode, Uid: f.UID, Gid: f.GID, Size: int64(len(f.Content)),
+			ModTime: time.Now(),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("pack %s: %w", f.Path, err)

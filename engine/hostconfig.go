@@ -13,12 +13,13 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/strslice"
+	"github.com/docker/go-connections/nat"
 
 	"davit/reconcile"
 )
 
 // hostConfig is everything of the host's side but mounts and networks.
-func hostConfig(r reconcile.CreateRequest) (*container.HostConfig, error) {
+func hostConfig(r reconcile.CreateRequest, b borrowing) (*container.HostConfig, error) {
 	s := r.Service.Config
 	restart, err := restartPolicy(or(r.Restart, "no"))
 	if err != nil {
@@ -41,8 +42,10 @@ func hostConfig(r reconcile.CreateRequest) (*container.HostConfig, error) {
 		DNSSearch:      s.DNSSearch,
 		ExtraHosts:     slices.Sorted(slices.Values(s.ExtraHosts.AsList(":"))),
 		GroupAdd:       s.GroupAdd,
-		IpcMode:        container.IpcMode(s.Ipc),
-		PidMode:        container.PidMode(s.Pid),
+		IpcMode:        container.IpcMode(b.Ipc),
+		PidMode:        container.PidMode(b.Pid),
+		VolumesFrom:    b.VolumesFrom,
+		Links:          b.Links,
 		UTSMode:        container.UTSMode(s.Uts),
 		UsernsMode:     container.UsernsMode(s.UserNSMode),
 		OomScoreAdj:    int(s.OomScoreAdj),
@@ -55,6 +58,7 @@ func hostConfig(r reconcile.CreateRequest) (*container.HostConfig, error) {
 		Runtime:        s.Runtime,
 		Isolation:      container.Isolation(s.Isolation),
 		Init:           s.Init,
+		PortBindings:   nat.PortMap{},
 		Resources:      res,
 	}
 	if r.Create.Ports {
@@ -79,8 +83,8 @@ func tmpfs(list []string) map[string]string {
 	return mounts
 }
 
-// security reads seccomp profiles from the project directory, because the engine
-// may be elsewhere.
+// security reads seccomp profiles that are still files, of the host's and not of
+// the repository's, because the engine may be elsewhere.
 func security(h *container.HostConfig, options []string, dir string) error {
 	for _, o := range options {
 		if o == "systempaths=unconfined" {
@@ -94,7 +98,7 @@ func security(h *container.HostConfig, options []string, dir string) error {
 		switch {
 		case !ok && o != "no-new-privileges":
 			return fmt.Errorf("security_opt %q: want key=value", o)
-		case key == "seccomp" && value != "unconfined" && value != "builtin":
+		case key == "seccomp" && value != "unconfined" && value != "builtin" && !strings.HasPrefix(value, "{"):
 			profile, err := seccomp(value, dir)
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,19 +41,37 @@ func (e *Engine) introduce(ctx context.Context, id string, p *compose.Project, s
 	}
 	defer e.seen.forget(found.ID)
 	own := or(s.Config.ContainerName, strings.TrimPrefix(found.Name, "/"))
-	for _, key := range s.Config.NetworksByPriority() {
+	for i, key := range s.Config.NetworksByPriority() {
 		move := relocation{id: found.ID, network: networkName(p.Model, key), before: plugged(found, networkName(p.Model, key))}
 		want := names(key, own)
 		if move.before != nil && has(move.before.Aliases, want) && !surplus(move.before.Aliases, want, discovery(s.Config, key, own)) {
 			continue
 		}
 		move.after = settings(s.Config.Networks[key], want)
+		move.after.Links = linksOf(found)
+		if i == 0 {
+			move.after.MacAddress = or(move.after.MacAddress, s.Config.MacAddress)
+		}
 		declared := p.Model.Networks[key]
 		if bool(declared.External) || subnetted(declared.Ipam.Config) {
 			move.keepAddress()
 		}
 		if err := e.relocate(ctx, move); err != nil {
 			return fmt.Errorf("join container %.12s to network %s: %w", id, move.network, err)
+		}
+	}
+	return nil
+}
+
+// linksOf are the links that the container was made with: every endpoint has them,
+// so that one which was lost can be made again.
+func linksOf(c container.InspectResponse) []string {
+	if c.NetworkSettings == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+		if end := c.NetworkSettings.Networks[name]; end != nil && len(end.Links) > 0 {
+			return end.Links
 		}
 	}
 	return nil
@@ -142,7 +161,7 @@ func (e *Engine) plug(ctx context.Context, id, name string, s *network.EndpointS
 }
 
 func (e *Engine) plugBack(ctx context.Context, r relocation) error {
-	back := &network.EndpointSettings{Aliases: r.before.Aliases, DriverOpts: r.before.DriverOpts, IPAMConfig: r.before.IPAMConfig}
+	back := &network.EndpointSettings{Aliases: r.before.Aliases, Links: r.before.Links, DriverOpts: r.before.DriverOpts, IPAMConfig: r.before.IPAMConfig}
 	if err := e.plug(ctx, r.id, r.network, back); err != nil {
 		return fmt.Errorf("and it is out of the network now: %w", err)
 	}

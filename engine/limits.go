@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -50,8 +49,8 @@ func resources(s types.ServiceConfig) (container.Resources, error) {
 	return r, devices(&r, s)
 }
 
-// nano rounds, because 0.1 of a CPU is not a float32.
-func nano(cpus float32) int64 { return int64(math.Round(float64(cpus)*1e6)) * 1e3 }
+// nano multiplies as Compose does, in the precision of the model.
+func nano(cpus float32) int64 { return int64(cpus * 1e9) }
 
 func limits(r *container.Resources, l *types.Resource) {
 	if l == nil {

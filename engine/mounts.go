@@ -24,8 +24,7 @@ func mounts(r reconcile.CreateRequest) (binds []string, list []mount.Mount, err 
 		return nil, nil, err
 	}
 	slices.SortStableFunc(declared, byTarget)
-	slices.SortStableFunc(files, byTarget)
-	for _, v := range append(declared, files...) {
+	for _, v := range declared {
 		if taken[v.Target] {
 			continue
 		}
@@ -39,6 +38,12 @@ func mounts(r reconcile.CreateRequest) (binds []string, list []mount.Mount, err 
 			continue
 		}
 		list = append(list, m)
+	}
+	for _, f := range files {
+		if !taken[f.Target] {
+			taken[f.Target] = true
+			list = append(list, f)
+		}
 	}
 	for path, volume := range r.Create.Carry {
 		if !taken[path] {
@@ -84,7 +89,7 @@ func bindMount(m mount.Mount, v types.ServiceVolumeConfig) (mount.Mount, string,
 	b := v.Bind
 	plain := b == nil || bool(b.CreateHostPath) && b.Propagation == "" && b.Recursive == ""
 	if plain && !strings.Contains(v.Source+v.Target, ":") {
-		return m, v.String(), nil
+		return m, bindWords(v), nil
 	}
 	if b == nil {
 		b = &types.ServiceVolumeBind{CreateHostPath: true}
@@ -102,6 +107,18 @@ func bindMount(m mount.Mount, v types.ServiceVolumeConfig) (mount.Mount, string,
 	return m, "", nil
 }
 
+// bindWords is the older form, as Compose writes it.
+func bindWords(v types.ServiceVolumeConfig) string {
+	words := []string{"rw"}
+	if v.ReadOnly {
+		words[0] = "ro"
+	}
+	if v.Bind != nil && v.Bind.SELinux != "" {
+		words = append(words, v.Bind.SELinux)
+	}
+	return v.Source + ":" + v.Target + ":" + strings.Join(words, ",")
+}
+
 func volumeMount(m mount.Mount, v types.ServiceVolumeConfig, r reconcile.CreateRequest) (mount.Mount, string, error) {
 	options := v.Volume
 	if v.Source == "" {
@@ -109,16 +126,12 @@ func volumeMount(m mount.Mount, v types.ServiceVolumeConfig, r reconcile.CreateR
 	} else if _, ok := r.Project.Model.Volumes[v.Source]; ok {
 		m.Source = volumeName(r.Project.Model, v.Source)
 		if options == nil || len(options.Labels) == 0 && options.Subpath == "" && !options.NoCopy {
-			access := "rw"
-			if v.ReadOnly {
-				access = "ro"
-			}
-			return m, m.Source + ":" + v.Target + ":" + access, nil
+			v.Source = m.Source
+			return m, bindWords(v), nil
 		}
 	} else {
 		return m, "", fmt.Errorf("the project has no volume %q", v.Source)
 	}
-	m.VolumeOptions = &mount.VolumeOptions{}
 	if options != nil {
 		m.VolumeOptions = &mount.VolumeOptions{NoCopy: options.NoCopy, Labels: options.Labels, Subpath: options.Subpath}
 	}

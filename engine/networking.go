@@ -25,12 +25,10 @@ type endpoint struct {
 
 // networking fills in the network mode and the endpoints: all of them at
 // creation where the API takes them, else the primary one.
-func networking(out *spec, r reconcile.CreateRequest, api string) error {
+func networking(out *spec, r reconcile.CreateRequest, b borrowing, api string) error {
 	s, model := r.Service.Config, r.Project.Model
 	if s.NetworkMode != "" {
-		if s.NetworkMode != "disabled" {
-			out.Host.NetworkMode = container.NetworkMode(s.NetworkMode)
-		}
+		out.Host.NetworkMode = container.NetworkMode(b.NetworkMode)
 		return hardware(out, s, nil, api)
 	}
 	keys := s.NetworksByPriority()
@@ -47,7 +45,9 @@ func networking(out *spec, r reconcile.CreateRequest, api string) error {
 		if r.Create.Alias {
 			names = discovery(s, key, or(r.Create.Final, r.Create.Name))
 		}
-		all = append(all, endpoint{networkName(model, key), settings(s.Networks[key], names)})
+		plugged := settings(s.Networks[key], names)
+		plugged.Links = b.Links
+		all = append(all, endpoint{networkName(model, key), plugged})
 	}
 	out.Host.NetworkMode = container.NetworkMode(all[0].Network)
 	if err := hardware(out, s, &all[0], api); err != nil {
@@ -82,7 +82,7 @@ func hardware(out *spec, s types.ServiceConfig, primary *endpoint, api string) e
 	}
 	for key, n := range s.Networks {
 		if n != nil && n.MacAddress != "" && n.MacAddress != mac {
-			return fmt.Errorf("service %s: mac_address on network %s, which is not the primary one, needs Docker API 1.44, the engine speaks %s", s.Name, key, api)
+			return tooOld("service "+s.Name, gate{attribute: "networks." + key + ".mac_address, on a network that is not the primary one,", api: "1.44"}, api)
 		}
 	}
 	if primary != nil {
@@ -99,10 +99,9 @@ func settings(n *types.ServiceNetworkConfig, names []string) *network.EndpointSe
 	if n == nil {
 		return e
 	}
-	if n.Ipv4Address != "" || n.Ipv6Address != "" || len(n.LinkLocalIPs) > 0 {
-		e.IPAMConfig = &network.EndpointIPAMConfig{
-			IPv4Address: n.Ipv4Address, IPv6Address: n.Ipv6Address, LinkLocalIPs: n.LinkLocalIPs,
-		}
+	e.IPAMConfig = &network.EndpointIPAMConfig{
+		IPv4Address: n.Ipv4Address, IPv6Address: n.Ipv6Address,
+		LinkLocalIPs: slices.DeleteFunc(slices.Clone(n.LinkLocalIPs), func(ip string) bool { return ip == "" }),
 	}
 	e.MacAddress = n.MacAddress
 	e.GwPriority = n.GatewayPriority

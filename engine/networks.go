@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/swarm"
 	"github.com/docker/docker/client"
 
 	"davit/compose"
@@ -34,6 +35,8 @@ func (e *Engine) CreateNetwork(ctx context.Context, p *compose.Project, key stri
 	case len(found) > 1:
 		return reconcile.WithHint(fmt.Errorf("create network %s: there are %d networks of that name", name, len(found)),
 			"docker network ls --no-trunc -f name=%s shows them; remove all but one by ID", name)
+	case bool(declared.External) && len(found) == 0 && e.swarming(ctx):
+		return nil // a swarm tells a node of a network once it is used there
 	case bool(declared.External) && len(found) == 0:
 		return reconcile.WithHint(fmt.Errorf("external network %s not found", name), "create it with: docker network create %s", name)
 	case len(found) == 0:
@@ -76,6 +79,16 @@ func (e *Engine) networksCalled(ctx context.Context, name string, orID bool) ([]
 	return exact, err
 }
 
+func (e *Engine) swarming(ctx context.Context) bool {
+	active := false
+	err := e.do(ctx, "ask for the swarm", func(ctx context.Context, c *client.Client) error {
+		info, err := c.Info(ctx)
+		active = info.Swarm.LocalNodeState == swarm.LocalNodeStateActive
+		return err
+	})
+	return err == nil && active
+}
+
 func (e *Engine) makeNetwork(ctx context.Context, p *compose.Project, key, name string) error {
 	declared := p.Model.Networks[key]
 	options := network.CreateOptions{
@@ -84,14 +97,14 @@ func (e *Engine) makeNetwork(ctx context.Context, p *compose.Project, key, name 
 		IPAM: ipam(declared.Ipam), Labels: networkLabels(p, key, e.instance),
 	}
 	err := e.do(ctx, "create network "+name, func(ctx context.Context, c *client.Client) error {
-		if err := c.NewVersionError(ctx, "1.48", "enable_ipv4"); declared.EnableIPv4 != nil && err != nil {
-			return err
+		err := refuse("network "+key, []gate{{"enable_ipv4", "1.48", declared.EnableIPv4 != nil}}, c.ClientVersion())
+		if err == nil {
+			_, err = c.NetworkCreate(ctx, name, options)
 		}
-		_, err := c.NetworkCreate(ctx, name, options)
 		return err
 	})
 	if err != nil && exhausted(err.Error()) {
-		return reconcile.WithHint(err, `the engine has no free address range left: remove unused networks, or give it more with "default-address-pools" in daemon.json, for example [{"base":"10.200.0.0/16","size":26}]`)
+		return reconcile.WithHint(err, `Docker's default address pools end near 31 networks: remove unused ones, or widen the pools in /etc/docker/daemon.json, for example {"default-address-pools": [{"base": "10.200.0.0/16", "size": 24}]}, and restart Docker`)
 	}
 	if errdefs.IsConflict(err) { // somebody else was faster
 		if found, look := e.networksCalled(ctx, name, false); look == nil && len(found) == 1 {

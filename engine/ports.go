@@ -7,16 +7,27 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// exposed is every port that the service names, published or not.
-func exposed(s types.ServiceConfig) nat.PortSet {
+// exposed is every port that the service names, published or not. A range is
+// written out.
+func exposed(s types.ServiceConfig) (nat.PortSet, error) {
 	set := nat.PortSet{}
 	for _, e := range s.Expose {
-		set[withProtocol(e)] = struct{}{}
+		protocol, span := nat.SplitProtoPort(e)
+		first, last, err := nat.ParsePortRange(span)
+		if err != nil {
+			return nil, fmt.Errorf("expose %q: %w", e, err)
+		}
+		if last > 65535 {
+			return nil, fmt.Errorf("expose %q: there are no ports above 65535", e)
+		}
+		for number := first; number <= last; number++ {
+			set[nat.Port(fmt.Sprintf("%d/%s", number, protocol))] = struct{}{}
+		}
 	}
 	for _, p := range s.Ports {
 		set[port(p)] = struct{}{}
 	}
-	return set
+	return set, nil
 }
 
 // published are the host ports. Published may be a range for one target, from
@@ -31,11 +42,4 @@ func published(s types.ServiceConfig) nat.PortMap {
 
 func port(p types.ServicePortConfig) nat.Port {
 	return nat.Port(fmt.Sprintf("%d/%s", p.Target, or(p.Protocol, "tcp")))
-}
-
-// withProtocol writes tcp out: the engine does so too, and then one port is not
-// listed under two names.
-func withProtocol(expose string) nat.Port {
-	proto, number := nat.SplitProtoPort(expose)
-	return nat.Port(number + "/" + proto)
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // CreateVolume makes the volume that key means in the project, unless it is
-// there. An external one must be there and is never made. Nothing here removes a
+// there. An external one must be there and is never made. One that is declared
+// otherwise than it was made is an error: nothing here changes or removes a
 // volume.
 func (e *Engine) CreateVolume(ctx context.Context, p *compose.Project, key string) error {
 	declared, ok := p.Model.Volumes[key]
@@ -42,9 +43,21 @@ func (e *Engine) CreateVolume(ctx context.Context, p *compose.Project, key strin
 			return err
 		})
 	}
-	if owner := found.Labels[labelProject]; !declared.External && owner != "" && owner != p.Name {
-		return reconcile.WithHint(fmt.Errorf("create volume %s: it belongs to project %q", name, owner),
+	return reusable(p, key, found)
+}
+
+// reusable says why the volume that is there is not the one that is declared.
+func reusable(p *compose.Project, key string, found volume.Volume) error {
+	if owner := found.Labels[labelProject]; !p.Model.Volumes[key].External && owner != "" && owner != p.Name {
+		return reconcile.WithHint(fmt.Errorf("create volume %s: it belongs to project %q", found.Name, owner),
 			"declare it as external: true to share it")
 	}
-	return nil
+	change := p.VolumeChange(key, compose.MadeVolume{
+		Driver: found.Driver, Options: found.Options, Labels: found.Labels, Hash: found.Labels[labelConfigHash],
+	})
+	if change == "" {
+		return nil
+	}
+	return reconcile.WithHint(fmt.Errorf("volume %s is not as it is declared: %s", found.Name, change),
+		"a volume cannot be changed, and is never made anew: declare it as it is, or give it another name and copy the data")
 }

@@ -20,6 +20,9 @@ type container struct {
 	mounts []string
 	ports  []hostPort
 	grace  time.Duration
+	// volumesFrom are those whose mounts it shares, namespaces those that must run
+	// when it starts.
+	volumesFrom, namespaces []*container
 
 	// stopped is true once somebody asked the engine to stop it: its policy then
 	// does not start it again.

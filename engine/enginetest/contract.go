@@ -88,6 +88,8 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"a container that vanishes is not observed", vanishes},
 		{"events tell a person's stop from our own", tellsStops},
 		{"mounts and volumes are observed as they are", mounts},
+		{"a volume that is declared otherwise than it was made is an error", divergingVolume},
+		{"a container shares what its peer has", shares},
 		{"what Compose records is read back", recorded},
 		{"a person's stop is remembered until the next start", remembersStops},
 	} {

@@ -51,6 +51,49 @@ func mounts(r *rig) {
 	}
 }
 
+func divergingVolume(r *rig) {
+	ctx := r.Context()
+	r.must(r.Engine.CreateVolume(ctx, r.p, "data"))
+	for what, v := range map[string]types.VolumeConfig{
+		"options": {DriverOpts: types.Options{"type": "tmpfs", "device": "tmpfs"}}, "labels": {Labels: types.Labels{"a": "b"}}, "driver": {Driver: "other"},
+	} {
+		v.Name = r.Project + "_data"
+		r.p.Model.Volumes["data"] = v
+		err := r.Engine.CreateVolume(ctx, r.p, "data")
+		r.fails("declaring other "+what, err, v.Name)
+		if reconcile.Hint(err) == "" {
+			r.Errorf("no hint says what to do about other %s", what)
+		}
+	}
+	r.p.Model.Volumes["data"] = types.VolumeConfig{Name: r.Project + "_data", External: true}
+	r.must(r.Engine.CreateVolume(ctx, r.p, "data"))
+}
+
+func shares(r *rig) {
+	r.networks()
+	r.must(r.Engine.CreateVolume(r.Context(), r.p, "data"))
+	image := r.Image(r.T, r.Project+":plain", Behaviour{})
+	owner := r.create(r.request(r.service(func(s *types.ServiceConfig) {
+		s.Ipc = "shareable"
+		s.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeVolume, Source: "data", Target: "/data"}}
+	}), image, 1))
+	q := r.request(r.service(func(s *types.ServiceConfig) {
+		s.Networks, s.NetworkMode = nil, "service:db"
+		s.Pid, s.Ipc = "service:db", "container:"+owner
+		s.VolumesFrom = []string{"db:ro"}
+	}), image, 2)
+	_, err := r.Engine.Create(r.Context(), q)
+	r.fails("sharing with nobody", err, "db")
+	q.Peers = map[string][]reconcile.Peer{"db": {{ID: owner, Name: r.Project + "-web-1"}}}
+	id := r.create(q)
+	c := r.inspect(id)
+	same(r, "the number of its networks", len(c.Endpoints), 0)
+	same(r, "the volume", c.Volumes["/data"], r.Project+"_data")
+	r.fails("starting it before its owner", r.Engine.Start(r.Context(), id), "running")
+	r.start(owner)
+	r.start(id)
+}
+
 func recorded(r *rig) {
 	c := r.observed(r.plain(1, nil))
 	same(r, "the config hash", c.ConfigHash, "c0ffee")

@@ -77,7 +77,10 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		Instance: e.instance, Release: r.Release, Spec: r.Service.Hash, Version: r.Version,
 		ImageRef: ref, ImageID: p.id, Restart: restart,
 		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: configFiles(r.Project),
-		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{},
+		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{}, Borrows: borrows(r),
+	}
+	if err := e.borrow(c, r); err != nil {
+		return nil, err
 	}
 	if err := e.attach(c, r); err != nil {
 		return nil, err
@@ -177,6 +180,13 @@ func (e *Engine) mount(c *container, r reconcile.CreateRequest) {
 	for path := range r.Create.Carry {
 		if !m.covered[path] {
 			m.anonymous(path)
+		}
+	}
+	for _, owner := range c.volumesFrom {
+		for _, theirs := range owner.face.Mounts {
+			if !m.covered[theirs.Path] && theirs.Kind != reconcile.MountTmpfs {
+				m.add(theirs)
+			}
 		}
 	}
 	slices.SortFunc(c.face.Mounts, func(a, b reconcile.Mount) int { return cmp.Compare(a.Path, b.Path) })

@@ -36,7 +36,7 @@ func (m mounting) declared(v types.ServiceVolumeConfig) {
 	case v.Type == types.VolumeTypeVolume:
 		one.Kind, one.Source = reconcile.MountVolume, volumeName(m.request.Project.Model, v.Source)
 		if _, ok := m.engine.volumes[one.Source]; !ok {
-			m.engine.volumes[one.Source] = volume{face: reconcile.Volume{Name: one.Source}}
+			m.engine.volumes[one.Source] = unlabelled(one.Source)
 		}
 	case v.Type == types.VolumeTypeTmpfs:
 		one.Kind, one.Source = reconcile.MountTmpfs, ""

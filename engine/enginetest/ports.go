@@ -47,8 +47,14 @@ func (e *Engine) canStart(c *container) error {
 	if c.behaviour.StartFails != "" {
 		return errors.New(c.behaviour.StartFails)
 	}
-	for name := range c.face.Endpoints {
-		if _, ok := e.networks[name]; !ok {
+	for _, owner := range c.namespaces {
+		if !owner.face.Running() {
+			return fmt.Errorf("cannot join the namespace of a container that is not running: %s", owner.face.ID)
+		}
+	}
+	for name, end := range c.face.Endpoints {
+		// Made anew under the same name it is another network.
+		if n, ok := e.networks[name]; !ok || end.NetworkID != "" && n.ID != end.NetworkID {
 			return fmt.Errorf("network %s not found", name)
 		}
 	}

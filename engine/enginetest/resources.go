@@ -10,10 +10,16 @@ import (
 	"davit/reconcile"
 )
 
-// volume is a volume, unnamed where the engine made up its name.
+// volume is a volume as it was made, unnamed where the engine made up its name.
 type volume struct {
 	face    reconcile.Volume
+	made    compose.MadeVolume
 	unnamed bool
+}
+
+// unlabelled is a volume that nobody declared.
+func unlabelled(name string) volume {
+	return volume{face: reconcile.Volume{Name: name}, made: compose.MadeVolume{Driver: "local"}}
 }
 
 // CreateNetwork makes the network that key means in the project, unless it is
@@ -68,13 +74,24 @@ func (e *Engine) CreateVolume(ctx context.Context, p *compose.Project, key strin
 		if !ok {
 			return fmt.Errorf("the project has no volume %q", key)
 		}
-		if _, ok := e.volumes[name]; ok {
+		if there, ok := e.volumes[name]; ok {
+			if change := p.VolumeChange(key, there.made); change != "" {
+				return reconcile.WithHint(fmt.Errorf("volume %s is not as it is declared: %s", name, change), "a volume cannot be changed")
+			}
 			return nil
 		}
 		if declared.External {
 			return reconcile.WithHint(fmt.Errorf("external volume %s not found", name), "create it with: docker volume create %s", name)
 		}
-		e.volumes[name] = volume{face: reconcile.Volume{Name: name, Stack: p.Name, Key: key, ConfigHash: p.VolumeHash(key)}}
+		driver := declared.Driver
+		if driver == "" {
+			driver = "local"
+		}
+		hash := p.VolumeHash(key)
+		e.volumes[name] = volume{
+			face: reconcile.Volume{Name: name, Stack: p.Name, Key: key, ConfigHash: hash},
+			made: compose.MadeVolume{Driver: driver, Options: declared.DriverOpts, Labels: declared.Labels, Hash: hash},
+		}
 		return nil
 	})
 }
@@ -92,7 +109,7 @@ func (e *Engine) AddNetwork(name string) string {
 func (e *Engine) AddVolume(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.volumes[name] = volume{face: reconcile.Volume{Name: name}}
+	e.volumes[name] = unlabelled(name)
 }
 
 // AddContainer puts a container there as somebody else made it, gives it an ID
@@ -109,7 +126,7 @@ func (e *Engine) AddContainer(c reconcile.Container) string {
 	made.ever = c.State != reconcile.Created
 	for _, name := range c.Volumes {
 		if _, ok := e.volumes[name]; !ok {
-			e.volumes[name] = volume{face: reconcile.Volume{Name: name}}
+			e.volumes[name] = unlabelled(name)
 		}
 		made.mounts = append(made.mounts, name)
 	}
