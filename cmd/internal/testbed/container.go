@@ -36,6 +36,8 @@ type Container struct {
 	Env     []string
 	// Volumes are the names of the volumes it may write to, by path.
 	Volumes map[string]string
+	// Binds are the paths on the host that it mounts, by path.
+	Binds map[string]string
 	// Addresses and Aliases are by network.
 	Addresses map[string]string
 	Aliases   map[string][]string
@@ -69,8 +71,8 @@ type inspection struct {
 		RestartPolicy struct{ Name string }
 	}
 	Mounts []struct {
-		Type, Name, Destination string
-		RW                      bool
+		Type, Name, Source, Destination string
+		RW                              bool
 	}
 	NetworkSettings struct {
 		Networks map[string]struct {
@@ -125,7 +127,7 @@ func (e *Engine) Container(ctx context.Context, id string) (Container, error) {
 		Running: i.State.Running, State: i.State.Status, ExitCode: i.State.ExitCode,
 		Health: "none", Started: i.State.StartedAt,
 		Restart: i.HostConfig.RestartPolicy.Name, Env: i.Config.Env,
-		Volumes: map[string]string{}, Addresses: map[string]string{}, Aliases: map[string][]string{},
+		Volumes: map[string]string{}, Binds: map[string]string{}, Addresses: map[string]string{}, Aliases: map[string][]string{},
 	}
 	if i.State.Health != nil {
 		c.Health = i.State.Health.Status
@@ -133,6 +135,9 @@ func (e *Engine) Container(ctx context.Context, id string) (Container, error) {
 	for _, m := range i.Mounts {
 		if m.Type == "volume" && m.RW {
 			c.Volumes[m.Destination] = m.Name
+		}
+		if m.Type == "bind" {
+			c.Binds[m.Destination] = m.Source
 		}
 	}
 	for network, endpoint := range i.NetworkSettings.Networks {
