@@ -114,7 +114,7 @@ func (l *loading) build(s, masked types.ServiceConfig) (*Build, error) {
 	spec := *masked.Build
 	spec.Context, spec.Dockerfile, spec.Extensions = "", "", nil
 	sum := sum(l.options.Key, map[string]any{"spec": spec, "platform": platform, "context": b.Context.Digest})
-	b.Tag = fmt.Sprintf("%s%s/%s:%.32s", BuildTagPrefix, pathElement(l.stack.Name), pathElement(s.Name), sum)
+	b.Tag = fmt.Sprintf("%s%s/%s:%.32s", BuildTagPrefix, ImagePath(l.stack.Name), ImagePath(s.Name), sum)
 	b.Config.Context, b.Config.Dockerfile = "", ""
 	return b, nil
 }
@@ -162,9 +162,10 @@ func (l *loading) buildNotes(key string, b *types.BuildConfig) {
 // imagePath is what an image reference allows between two slashes, within reason.
 var imagePath = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
 
-// pathElement is name as a part of an image reference. Names that Docker does not
-// allow there stay apart by a checksum.
-func pathElement(name string) string {
+// ImagePath is name as a part of an image reference. Compose allows names that
+// Docker does not allow there, such as "Web" and "web_"; they stay apart by a
+// checksum.
+func ImagePath(name string) string {
 	if imagePath.MatchString(name) && len(name) <= 64 {
 		return name
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -135,22 +136,32 @@ func (e *Engine) RemoveImage(ctx context.Context, id string) error {
 
 // KeepTags returns the tags that begin with KeepPrefix and the image ID of each.
 func (e *Engine) KeepTags(ctx context.Context) (map[string]string, error) {
+	return e.tagsBelow(ctx, KeepPrefix)
+}
+
+// BuildTags returns the tags that begin with compose.BuildTagPrefix and the image
+// ID of each.
+func (e *Engine) BuildTags(ctx context.Context) (map[string]string, error) {
+	return e.tagsBelow(ctx, compose.BuildTagPrefix)
+}
+
+func (e *Engine) tagsBelow(ctx context.Context, prefix string) (map[string]string, error) {
 	// The filter's star does not cross a slash.
 	patterns := filters.NewArgs()
 	for depth := 1; depth <= 4; depth++ {
-		patterns.Add("reference", KeepPrefix+strings.TrimSuffix(strings.Repeat("*/", depth), "/"))
+		patterns.Add("reference", prefix+strings.TrimSuffix(strings.Repeat("*/", depth), "/"))
 	}
-	keep := map[string]string{}
-	err := e.do(ctx, "list keep tags", func(ctx context.Context, c *client.Client) error {
+	found := map[string]string{}
+	err := e.do(ctx, "list tags below "+prefix, func(ctx context.Context, c *client.Client) error {
 		all, err := c.ImageList(ctx, image.ListOptions{Filters: patterns})
 		for _, i := range all {
 			for _, tag := range i.RepoTags {
-				if strings.HasPrefix(tag, KeepPrefix) {
-					keep[tag] = i.ID
+				if strings.HasPrefix(tag, prefix) {
+					found[tag] = i.ID
 				}
 			}
 		}
 		return err
 	})
-	return keep, err
+	return found, err
 }

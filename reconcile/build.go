@@ -47,6 +47,11 @@ func sameBuild(s compose.Service, i Image) bool {
 	return i.Built == "" || s.Build != nil && s.Build.Tag == i.Built
 }
 
+// built reports whether an image of the release was built here.
+func (r Release) built() bool {
+	return slices.ContainsFunc(r.Services, func(s ServiceRecord) bool { return s.Image.Built != "" })
+}
+
 // builds are the steps of the plan that build images, as a plan of their own.
 func (p Plan) builds() Plan {
 	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.Kind != StepBuild })

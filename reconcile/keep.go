@@ -2,13 +2,13 @@ package reconcile
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"davit/compose"
 )
 
 // keepPrefix is where the tags live that hold the images of good releases, as
@@ -20,21 +20,7 @@ const keepPrefix = "davit.local/keep/"
 const keepInterval = 10 * time.Minute
 
 func keepTag(stack, service string, seq int64) string {
-	return fmt.Sprintf("%s%s/%s:r%d", keepPrefix, component(stack), component(service), seq)
-}
-
-// pathComponent is what an image reference allows between two slashes, within
-// reason.
-var pathComponent = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
-
-// component is name as a part of an image reference. Compose allows names there
-// that Docker does not, such as "Web" and "web_"; they stay apart by a checksum.
-func component(name string) string {
-	if pathComponent.MatchString(name) && len(name) <= 64 {
-		return name
-	}
-	sum := sha256.Sum256([]byte(name))
-	return "x-" + hex.EncodeToString(sum[:8])
+	return fmt.Sprintf("%s%s/%s:r%d", keepPrefix, compose.ImagePath(stack), compose.ImagePath(service), seq)
 }
 
 // wanted are the keep tags that a stack's last good releases need, and the images
@@ -66,7 +52,11 @@ func (l *Loop) keepImages(ctx context.Context, r Release) {
 	l.mu.Lock()
 	history := l.stacks[r.Stack].history
 	l.mu.Unlock()
-	if err := l.retag(ctx, r.Stack, l.wanted(history)); err != nil {
+	err := l.retag(ctx, r.Stack, l.wanted(history))
+	if slices.ContainsFunc(history, Release.built) {
+		err = errors.Join(err, l.forgetBuilds(ctx, r.Stack, l.wanted(history)))
+	}
+	if err != nil {
 		l.Logger.Warn("images of good releases not all kept", "stack", r.Stack, "error", err)
 	}
 }
@@ -80,7 +70,24 @@ func (l *Loop) retag(ctx context.Context, stack string, wanted map[string]Image)
 		return err
 	}
 	for _, tag := range sortedKeys(tags) {
-		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+component(stack)+"/") {
+		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+compose.ImagePath(stack)+"/") {
+			problems = append(problems, l.Keeper.Untag(ctx, tag))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// forgetBuilds lets go of images that were built for a stack and that no kept
+// release has.
+func (l *Loop) forgetBuilds(ctx context.Context, stack string, wanted map[string]Image) error {
+	ids := map[string]bool{}
+	for _, image := range wanted {
+		ids[image.ID] = true
+	}
+	tags, err := l.Keeper.BuildTags(ctx)
+	problems := []error{err}
+	for _, tag := range sortedKeys(tags) {
+		if !ids[tags[tag]] && strings.HasPrefix(tag, compose.BuildTagPrefix+compose.ImagePath(stack)+"/") {
 			problems = append(problems, l.Keeper.Untag(ctx, tag))
 		}
 	}

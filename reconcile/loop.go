@@ -32,6 +32,8 @@ type Keeper interface {
 	Untag(ctx context.Context, ref string) error
 	// KeepTags returns every tag below "davit.local/keep/" and the ID it means.
 	KeepTags(ctx context.Context) (map[string]string, error)
+	// BuildTags returns every tag below compose.BuildTagPrefix and the ID it means.
+	BuildTags(ctx context.Context) (map[string]string, error)
 }
 
 // Options are the parts of a Loop. All but Files, Memory, Sources, Scrub, Now, KeepReleases and

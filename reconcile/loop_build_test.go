@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,4 +196,18 @@ func TestAnImageThatIsPublishedNowhereIsBuilt(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatWasBuiltForReleasesThatAreNotKeptIsLetGo(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.engine.Buildable("shop-web", healthy(), nil)
+		for i, content := range []string{"one", "two", "three", "four", "five"} {
+			h.pushBuilt(fmt.Sprintf("v1.%d.0", i), content)
+			h.pass(3 * time.Hour)
+		}
+		tags, err := h.engine.BuildTags(t.Context())
+		if err != nil || len(tags) != 3 {
+			t.Errorf("%d images are left, want those of 3 releases: %v (%v)", len(tags), tags, err)
+		}
+	})
 }

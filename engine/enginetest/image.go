@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"davit/compose"
 	"davit/engine"
 	"davit/reconcile"
 )
@@ -234,16 +235,25 @@ func (e *Engine) inUse(id string) bool {
 
 // KeepTags returns the local keep tags and the image ID of each.
 func (e *Engine) KeepTags(ctx context.Context) (map[string]string, error) {
-	keep := map[string]string{}
-	err := e.read(ctx, "list keep tags", func(time.Time) error {
+	return e.tagsBelow(ctx, engine.KeepPrefix)
+}
+
+// BuildTags returns the tags of what was built and the image ID of each.
+func (e *Engine) BuildTags(ctx context.Context) (map[string]string, error) {
+	return e.tagsBelow(ctx, compose.BuildTagPrefix)
+}
+
+func (e *Engine) tagsBelow(ctx context.Context, prefix string) (map[string]string, error) {
+	found := map[string]string{}
+	err := e.read(ctx, "list tags below "+prefix, func(time.Time) error {
 		for ref, id := range e.images.tags {
-			if strings.HasPrefix(ref, engine.KeepPrefix) {
-				keep[ref] = id
+			if strings.HasPrefix(ref, prefix) {
+				found[ref] = id
 			}
 		}
 		return nil
 	})
-	return keep, err
+	return found, err
 }
 
 // tagged is ref with its tag written out; a digest or an ID is left alone.
