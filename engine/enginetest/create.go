@@ -77,7 +77,7 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		Instance: e.instance, Release: r.Release, Spec: r.Service.Hash, Version: r.Version,
 		ImageRef: ref, ImageID: p.id, Restart: restart,
 		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: configFiles(r.Project),
-		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{}, Borrows: borrows(r),
+		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{},
 	}
 	if err := e.borrow(c, r); err != nil {
 		return nil, err
