@@ -112,8 +112,11 @@ services.*.oom_score_adj
 services.*.pids_limit
 services.*.platform
 services.*.ports.[].app_protocol
+services.*.ipc
+services.*.isolation
 services.*.ports.[].host_ip
 services.*.ports.[].mode
+services.*.links
 services.*.ports.[].name
 services.*.ports.[].protocol
 services.*.ports.[].published
@@ -134,6 +137,7 @@ services.*.security_opt
 services.*.shm_size
 services.*.stdin_open
 services.*.stop_grace_period
+services.*.pid
 services.*.stop_signal
 services.*.sysctls.**
 services.*.tmpfs
@@ -185,6 +189,8 @@ secrets.*.name
 type attributes struct {
 	below map[string]*attributes
 	// all is true where everything below is accepted.
+services.*.volumes.[].volume.subpath
+services.*.volumes_from
 	all bool
 }
 

@@ -149,11 +149,18 @@ func (c checker) networks() {
 		return
 	case "none", "host", "bridge":
 	default:
-		c.report("network_mode", "%s: %w", s.NetworkMode, errUnsupported)
+		if !ofContainer(s.NetworkMode) {
+			c.report("network_mode", "%s: %w", s.NetworkMode, errUnsupported)
+		}
 	}
 	if len(s.Networks) > 0 {
 		c.report("network_mode", "cannot stand beside networks")
 	}
+}
+
+// ofContainer reports whether a mode means another container's.
+func ofContainer(mode string) bool {
+	return strings.HasPrefix(mode, types.ServicePrefix) || strings.HasPrefix(mode, types.ContainerPrefix)
 }
 
 func (c checker) mounts() {

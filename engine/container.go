@@ -52,6 +52,7 @@ func observed(c container.InspectResponse) reconcile.Container {
 		Endpoints: map[string]reconcile.Endpoint{},
 		Volumes:   map[string]string{},
 		Mounts:    mounted(c),
+		Borrows:   borrows(c.HostConfig),
 
 		ConfigHash: l[labelConfigHash], WorkingDir: l[labelWorkingDir], ConfigFiles: l[labelFiles],
 	}

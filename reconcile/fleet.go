@@ -28,9 +28,9 @@ type fleet struct {
 
 // muster sorts the service's containers. It never looks at history beyond the
 // set of containers that failed.
-func muster(u *unit, owned []Container, d Desired) fleet {
+func (p *planner) muster(u *unit) fleet {
 	f := fleet{taken: map[int]bool{}}
-	for _, c := range owned {
+	for _, c := range p.owned {
 		if c.Service != u.Name {
 			continue
 		}
@@ -38,9 +38,8 @@ func muster(u *unit, owned []Container, d Desired) fleet {
 		if c.State == Removing {
 			continue
 		}
-		_, failed := d.Failed[c.ID]
 		alive := c.Running() || c.State == Restarting
-		switch matches := !failed && u.matches(c); {
+		switch matches := !p.failed(c) && u.matches(c) && !p.forsaken(u, c); {
 		case matches && (alive || u.completed(c)):
 			f.current = append(f.current, c)
 		case matches && c.State != Dead:
@@ -51,8 +50,19 @@ func muster(u *unit, owned []Container, d Desired) fleet {
 			f.spare = append(f.spare, c)
 		}
 	}
-	f.enlist(u, d)
+	f.enlist(u, p.desired)
 	return f
+}
+
+// forsaken reports whether c, made from what is desired, has to be replaced all the
+// same, because of a service that it refers to.
+func (p *planner) forsaken(u *unit, c Container) bool {
+	why := p.adrift(u, c)
+	if why == "" && (c.Running() || c.State == Restarting) {
+		why = p.outrun(u, c)
+	}
+	u.because = cmp.Or(u.because, why)
+	return why != ""
 }
 
 // enlist decides how many idle containers and new ones fill the open places.
@@ -126,6 +136,9 @@ func (u *unit) mayComplete() bool {
 func (p *planner) settled(u *unit, c Container) bool {
 	if u.completed(c) {
 		return true
+	}
+	if u.halted[c.ID] != "" {
+		return false
 	}
 	if u.OneShot || !p.joined(u, c) || c.Restart != declaredRestart(u.Config) {
 		return false

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"davit/compose"
 	"davit/engine/enginetest"
 	"davit/reconcile"
 	"davit/rollout"
@@ -117,7 +118,11 @@ func (s *stage) set() {
 	}
 	for _, n := range s.c.observed.Networks {
 		if _, declared := d.Project.Model.Networks[n.Key]; declared {
-			s.must(s.engine.CreateNetwork(s.t.Context(), d.Project, n.Key))
+			by := d.Project
+			if n.ConfigHash != by.NetworkHash(n.Key) {
+				by = d.PreviousProject
+			}
+			s.must(s.engine.CreateNetwork(s.t.Context(), by, n.Key))
 		} else {
 			s.engine.AddNetwork(n.Name)
 		}
@@ -189,7 +194,10 @@ func (s *stage) summary() string {
 	o, err := s.engine.Observe(s.t.Context())
 	s.must(err)
 	var lines []string
-	stopped := map[string]int{}
+	stopped, running := map[string]int{}, map[string]bool{}
+	for _, c := range o.Containers {
+		running[c.ID] = c.Running()
+	}
 	for _, c := range o.Containers {
 		if !c.Running() {
 			stopped[c.Service]++
@@ -208,9 +216,24 @@ func (s *stage) summary() string {
 			}
 			data[i] = "a new one"
 		}
+		for _, id := range c.Borrows {
+			if !running[id] {
+				s.t.Errorf("%s borrows from a container that does not run", c.Name)
+			}
+		}
 		lines = append(lines, fmt.Sprintf("%s image=%.15s restart=%s found=%v healthy=%v fixed-name=%v data=%v", c.Service, c.ImageID, c.Restart,
 			names[c.Service], c.Health == reconcile.Healthy, !strings.HasPrefix(c.Name, s.c.desired.Project.Name+"-"), data))
 	}
+	for _, n := range o.Networks {
+		if key := n.Key; has(s.c.desired.Project, key) && n.Instance == "here" && n.ConfigHash != s.c.desired.Project.NetworkHash(key) {
+			s.t.Errorf("network %s is not what is declared", n.Name)
+		}
+	}
 	slices.Sort(lines)
 	return fmt.Sprintf("%s; stopped %v; %d networks", strings.Join(lines, "; "), stopped, len(o.Networks))
+}
+
+func has(p *compose.Project, network string) bool {
+	_, declared := p.Model.Networks[network]
+	return declared
 }

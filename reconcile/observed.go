@@ -55,6 +55,8 @@ type Container struct {
 	Volumes map[string]string
 	// Mounts are all its mounts, sorted by path; those of volumes included.
 	Mounts []Mount
+	// Borrows are the IDs of the containers whose namespaces or volumes it uses.
+	Borrows []string
 	// ConfigHash and WorkingDir are Compose's labels: the hash of the service it
 	// was made from, and the project directory of whoever made it.
 	ConfigHash, WorkingDir string

@@ -44,9 +44,9 @@ type Step struct {
 	// Replica is the container that the step acts on.
 	Replica Replica
 	// Resource is the key of a network or volume, the name of a network to
-	// remove, or the new name of a container.
+	// remove or to leave, or the new name of a container.
 	Resource string
-	// Network is the ID of the network that StepPrune removes.
+	// Network is the ID of the network that StepPrune and StepUnmake remove.
 	Network string
 	// Image is what StepPull fetches, StepBuild makes and StepCreate runs.
 	Image Image
@@ -80,6 +80,15 @@ type Create struct {
 	Carry map[string]string
 	// Ports is false when host ports are left out.
 	Ports bool
+	// Peers are the containers, by service, that the new one refers to.
+	Peers map[string][]PeerReplica
+}
+
+// PeerReplica is a container of another service, made or yet to be made.
+type PeerReplica struct {
+	Replica Replica
+	// Name is the one it has, or will end with.
+	Name string
 }
 
 // Gate says what StepGate and StepMonitor wait for.
@@ -138,11 +147,15 @@ const (
 	// StepBuild makes a service's image. What an image declares, such as its volumes,
 	// decides how it is deployed: after the builds a plan is made anew.
 	StepBuild
+	// StepUnplug takes a container out of a network.
+	StepUnplug
+	// StepUnmake removes a network that is made anew because its definition changed.
+	StepUnmake
 )
 
 func (k StepKind) String() string {
 	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "leave", "policy",
-		"stop", "rename", "remove", "delay", "monitor", "prune", "build"}[k]
+		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake"}[k]
 }
 
 // Mutates reports whether the step changes the engine.
@@ -155,7 +168,7 @@ func (s Step) Target() string {
 	switch s.Kind {
 	case StepPull:
 		return s.Image.Short()
-	case StepNetwork, StepVolume, StepPrune:
+	case StepNetwork, StepVolume, StepPrune, StepUnmake:
 		return s.Resource
 	case StepDelay, StepBuild:
 		return s.Service

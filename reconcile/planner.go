@@ -31,13 +31,14 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 			Project: d.Project,
 		},
 	}
-	if err := p.survey(); err != nil {
+	if err := p.survey(o); err != nil {
 		return Plan{}, err
 	}
 	if err := p.guard(o); err != nil {
 		return Plan{}, err
 	}
 	p.foundation()
+	p.renew()
 	for _, name := range p.sequence {
 		p.service(p.units[name])
 	}
@@ -70,6 +71,8 @@ type planner struct {
 	plan Plan
 	// stopped is the step that stops a container, by its ID.
 	stopped map[string]int
+	// renewed are the networks that are made anew, by key.
+	renewed map[string]Network
 	// removed are the IDs of the containers that the plan removes.
 	removed map[string]bool
 	// refusal is why there can be no plan.
@@ -93,33 +96,54 @@ type unit struct {
 	last []int
 	// carried are the volumes that containers to be created take over.
 	carried []string
+	// slots are the replicas that are not in service yet, once they are laid out.
+	slots []slot
+	laid  bool
+	// halted says why containers that are what is desired stop and start again, by ID.
+	halted map[string]string
+	// because is why containers that are what is desired are replaced all the same.
+	because string
 }
 
 // survey looks at every service before the first step is written.
-func (p *planner) survey() error {
+func (p *planner) survey(o Observed) error {
 	var order []string
 	for _, s := range p.project.Services {
 		image := p.desired.Images[s.Name]
-		rules, err := ReplacementOf(s, image, p.desired.Returning)
+		rules, err := ReplacementOf(s, image, p.desired.Returning, p.borrowers(s.Name))
 		if err != nil {
 			return &Stalled{Reason: fmt.Sprintf("service %s", s.Name), Err: err}
 		}
-		u := &unit{Service: s, image: image, rules: rules}
-		u.fleet = muster(u, p.owned, p.desired)
-		for _, c := range p.others {
-			if c.Service == u.Name {
-				u.fleet.taken[c.Number] = true
-			}
-		}
-		p.spareSurplus(u)
-		// What serves worst goes first.
-		slices.SortStableFunc(u.fleet.old, func(a, b Container) int { return cmp.Compare(p.worth(u, a), p.worth(u, b)) })
-		p.units[s.Name] = u
+		p.units[s.Name] = &unit{Service: s, image: image, rules: rules, halted: map[string]string{}}
 		p.plan.ProgressTimeout = max(p.plan.ProgressTimeout, s.Settings.ProgressTimeout)
 		order = append(order, s.Name)
 	}
 	p.sequence = p.sorted(order)
+	if err := p.renewals(o); err != nil {
+		return err
+	}
+	for _, name := range p.sequence {
+		p.enrol(p.units[name])
+	}
 	return nil
+}
+
+// enrol sorts the containers of u, after those of the services that it depends on.
+func (p *planner) enrol(u *unit) {
+	u.fleet = p.muster(u)
+	for _, c := range p.others {
+		if c.Service == u.Name {
+			u.fleet.taken[c.Number] = true
+		}
+	}
+	p.spareSurplus(u)
+	// What serves worst goes first.
+	slices.SortStableFunc(u.fleet.old, func(a, b Container) int { return cmp.Compare(p.worth(u, a), p.worth(u, b)) })
+	for _, c := range u.fleet.current {
+		if why := p.halt(u, c); why != "" {
+			u.halted[c.ID] = why
+		}
+	}
 }
 
 // guard refuses what would lose data, before the first step is written.
@@ -221,7 +245,7 @@ func (p *planner) missingNetworks() []string {
 	for _, key := range sortedKeys(p.project.Model.Networks) {
 		n := p.project.Model.Networks[key]
 		exists := slices.ContainsFunc(p.networks, func(o Network) bool { return o.Name == n.Name })
-		if !bool(n.External) && !exists && p.creates(func(s compose.Service) bool { return has(s.Config.Networks, key) }) {
+		if !bool(n.External) && !exists && p.brings(func(s compose.Service) bool { return has(s.Config.Networks, key) }) {
 			keys = append(keys, key)
 		}
 	}
@@ -243,6 +267,16 @@ func (p *planner) missingVolumes() []string {
 		}
 	}
 	return keys
+}
+
+// brings reports whether a service that fits has containers to create or to start.
+func (p *planner) brings(fits func(compose.Service) bool) bool {
+	for _, name := range p.sequence {
+		if u := p.units[name]; u.fleet.missing+len(u.fleet.idle) > 0 && fits(u.Service) {
+			return true
+		}
+	}
+	return false
 }
 
 // creates reports whether a service that fits has containers to create.

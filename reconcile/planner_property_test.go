@@ -235,7 +235,7 @@ func (w *world) invariants(s reconcile.Step, p reconcile.Plan) {
 		if writes && running > 1 && declared.Config.Volumes[0].Source != "" {
 			w.t.Fatalf("two writers of %s after step %d of\n%s", declared.Name, s.ID, p)
 		}
-		rules, _ := reconcile.ReplacementOf(declared, reconcile.Image{}, false)
+		rules, _ := reconcile.ReplacementOf(declared, reconcile.Image{}, false, nil)
 		ready := w.ready(declared.Name)
 		if !writes && ready < min(w.floor[declared.Name], declared.Replicas-rules.Unavailable) {
 			w.t.Fatalf("%s has %d ready replicas after step %d, floor %d of %d, in\n%s", declared.Name, ready, s.ID, w.floor[declared.Name], declared.Replicas, p)

@@ -214,8 +214,8 @@ func imageFact(ref string, words []string) reconcile.Image {
 }
 
 // container understands: SERVICE/NUMBER STATE IMAGE and then, in any order: old
-// (made from another spec), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
-// finished=AGO, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
+// (made from another spec), unplugged (in no network), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
+// finished=AGO, created=AGO, borrows=ID, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
 // bind=PATH:SOURCE[:ro], network=KEY.
 func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
 	service, number, _ := strings.Cut(words[0], "/")
@@ -297,6 +297,12 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 		path, rest, _ := strings.Cut(value, ":")
 		source, mode, _ := strings.Cut(rest, ":")
 		out.Mounts = append(out.Mounts, reconcile.Mount{Path: path, Kind: reconcile.MountBind, Source: source, Writable: mode != "ro"})
+	case "unplugged":
+		out.Endpoints = map[string]reconcile.Endpoint{}
+	case "borrows":
+		out.Borrows = append(out.Borrows, value)
+	case "created":
+		out.Created = ago()
 	case "network":
 		out.Endpoints[out.Stack+"_"+value] = reconcile.Endpoint{}
 	default:

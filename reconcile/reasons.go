@@ -93,6 +93,8 @@ func (p *planner) createReason(u *unit, s slot) string {
 	why := p.change(u)
 	switch {
 	case why != "":
+	case u.because != "":
+		why = u.because
 	case p.desired.Previous == nil:
 		why = "not running yet"
 	case len(u.fleet.old) > 0:
@@ -110,6 +112,8 @@ func (p *planner) createReason(u *unit, s slot) string {
 
 func (p *planner) startReason(u *unit, s slot) string {
 	switch {
+	case s.halt != "":
+		return "again: " + s.halt
 	case s.from != nil && s.from.State == Exited && !p.desired.Settled:
 		return "standby returns"
 	case s.from != nil && s.from.State == Exited:

@@ -31,12 +31,13 @@ func (r Replacement) String() string {
 
 // ReplacementOf decides how s is replaced. An explicit order is obeyed; for
 // `auto` the first obstacle to two containers side by side means stop-first.
-func ReplacementOf(s compose.Service, image Image, returning bool) (Replacement, error) {
+// Borrowers are the services that use namespaces or volumes of its containers.
+func ReplacementOf(s compose.Service, image Image, returning bool, borrowers []string) (Replacement, error) {
 	r := Replacement{Rolling: s.Settings.Update}
 	if returning {
 		r.Rolling = s.Settings.Rollback
 	}
-	obstacle := obstacleTo(s, image)
+	obstacle := obstacleTo(s, image, borrowers)
 	switch {
 	case s.Settings.Strategy == compose.StrategyRecreate:
 		r.Reason = "strategy recreate"
@@ -104,7 +105,7 @@ type obstacle struct {
 
 // obstacleTo finds the first obstacle, in the order in which it matters to the
 // operator: data before addresses before names.
-func obstacleTo(s compose.Service, image Image) obstacle {
+func obstacleTo(s compose.Service, image Image, borrowers []string) obstacle {
 	if where := writableMount(s, image); where != "" && !s.Settings.ConcurrentWriters {
 		return obstacle{"writes " + where, true, "set x-davit.concurrent_writers: true if two containers may write it at once"}
 	}
@@ -119,6 +120,13 @@ func obstacleTo(s compose.Service, image Image) obstacle {
 	}
 	if port := hostPort(s); port != "" {
 		return obstacle{"publishes host port " + port + " through Docker", true, "two containers cannot publish one host port; let the order be auto"}
+	}
+	from := borrowed(s)
+	for _, owner := range sortedKeys(from) {
+		return obstacle{"shares the " + from[owner] + " of " + owner, true, "it is replaced together with " + owner + "; let the order be auto"}
+	}
+	if len(borrowers) > 0 {
+		return obstacle{"shares what is its own with " + borrowers[0], true, "it is replaced together with " + borrowers[0] + "; let the order be auto"}
 	}
 	return obstacle{}
 }

@@ -15,6 +15,18 @@ type slot struct {
 	takes *Container
 
 	create, leave, start, join, policy bool
+	// halt is why it is stopped first, though it is what is desired; "" when it is not.
+	halt string
+	// made is the step that creates it, once there is one.
+	made int
+}
+
+// places are the slots of u, laid out once.
+func (p *planner) places(u *unit) []slot {
+	if !u.laid {
+		u.slots, u.laid = p.slots(u), true
+	}
+	return u.slots
 }
 
 // slots are the replicas of u that are not in service yet: first those that run
@@ -23,7 +35,8 @@ func (p *planner) slots(u *unit) []slot {
 	var out []slot
 	for _, c := range u.fleet.current {
 		if !p.settled(u, c) {
-			out = append(out, slot{replica: replicaOf(c), from: &c})
+			why := u.halted[c.ID]
+			out = append(out, slot{replica: replicaOf(c), from: &c, halt: why, start: why != ""})
 		}
 	}
 	for _, c := range u.fleet.idle {
@@ -53,6 +66,8 @@ func (p *planner) slots(u *unit) []slot {
 func (p *planner) introduce(u *unit, s *slot, beside bool) {
 	switch {
 	case u.OneShot:
+	case s.from != nil && s.start && !p.plugged(u, *s.from):
+		s.leave, s.join = true, true
 	case s.from == nil:
 		s.join = beside && u.rules.StartFirst
 	case !p.joined(u, *s.from):
@@ -76,7 +91,7 @@ func (p *planner) predecessors(u *unit) []Container {
 
 // bornWith is the restart policy that the slot's container has before StepPolicy.
 func (s slot) bornWith() string {
-	if s.from != nil {
+	if s.from != nil && s.halt == "" {
 		return s.from.Restart
 	}
 	return "no"
@@ -84,7 +99,7 @@ func (s slot) bornWith() string {
 
 // service plans everything for one declared service.
 func (p *planner) service(u *unit) {
-	slots := p.slots(u)
+	slots := p.places(u)
 	old := u.fleet.old
 	barrier := []int(nil)
 	if slices.ContainsFunc(slots, func(s slot) bool { return s.start }) {
@@ -92,7 +107,7 @@ func (p *planner) service(u *unit) {
 	}
 	var previous []int
 	size := max(u.rules.Surge+u.rules.Unavailable, 1)
-	if len(old) == 0 {
+	if !slices.ContainsFunc(old, func(c Container) bool { return p.stopped[c.ID] == 0 }) {
 		size = max(len(slots), 1) // nothing to protect: all at once
 	}
 	up := p.inService(u)
@@ -164,24 +179,13 @@ type batch struct {
 
 // batch plans one batch and returns the steps that end it.
 func (p *planner) batch(u *unit, b batch, more bool) []int {
-	made := make([]int, len(b.slots))
-	var creates []int
-	for i, s := range b.slots {
-		if s.create {
-			made[i] = p.create(u, s, slices.Concat(p.base, b.previous)...)
-			creates = append(creates, made[i])
-		}
-	}
-	stops := slices.Concat(b.barrier, b.previous, creates)
-	var gone []int
-	for _, c := range b.old[:b.before] {
-		gone = append(gone, p.retire(u, c, stops...))
-	}
+	stops := slices.Concat(b.barrier, b.previous, p.createAll(u, b))
+	gone := p.clear(u, b, stops)
 	var ends []int
-	for i, s := range b.slots {
-		after := slices.Concat(b.barrier, b.previous, gone, p.evict(u, s, made[i], stops))
-		if made[i] > 0 {
-			after = append(after, made[i])
+	for _, s := range b.slots {
+		after := slices.Concat(b.barrier, b.previous, gone, p.evict(u, s, s.made, stops))
+		if s.made > 0 {
+			after = append(after, s.made)
 		}
 		ends = append(ends, p.serve(u, s, after))
 	}
@@ -197,12 +201,47 @@ func (p *planner) batch(u *unit, b batch, more bool) []int {
 	return ends
 }
 
+// createAll plans the new containers of a batch, and of whoever is made of them.
+func (p *planner) createAll(u *unit, b batch) []int {
+	var creates []int
+	for i := range b.slots {
+		if s := &b.slots[i]; s.create && s.made == 0 {
+			s.made = p.create(u, *s, slices.Concat(p.base, b.previous)...)
+		}
+		if b.slots[i].made > 0 {
+			creates = append(creates, b.slots[i].made)
+		}
+	}
+	return append(creates, p.createBorrowers(u, b.previous)...)
+}
+
+// clear plans the stops that come before the starts of a batch, those of whoever
+// borrows from its containers first.
+func (p *planner) clear(u *unit, b batch, after []int) []int {
+	var gone []int
+	if slices.ContainsFunc(b.slots, func(s slot) bool { return s.start }) {
+		gone = p.stopBorrowers(u, after)
+		after = slices.Concat(after, gone)
+	}
+	for _, c := range b.old[:b.before] {
+		gone = append(gone, p.retire(u, c, after...))
+	}
+	for _, s := range b.slots {
+		if s.halt != "" {
+			gone = append(gone, p.stop(*s.from, s.halt, after...))
+		}
+	}
+	return gone
+}
+
 // create plans a new container for s.
 func (p *planner) create(u *unit, s slot, after ...int) int {
 	name, final := p.names(u, s.replica)
+	peers := p.peers(u)
+	after = append(after, p.made(peers)...)
 	return p.add(Step{
 		Kind: StepCreate, Service: u.Name, Replica: s.replica, Image: u.image, Reason: p.createReason(u, s),
-		Create: Create{Name: name, Final: final, Alias: !s.join, Ports: true, Carry: p.carry(u, s)},
+		Create: Create{Name: name, Final: final, Alias: !s.join, Ports: true, Carry: p.carry(u, s), Peers: peers},
 	}, after...)
 }
 
@@ -210,7 +249,11 @@ func (p *planner) create(u *unit, s slot, after ...int) int {
 func (p *planner) serve(u *unit, s slot, after []int) int {
 	last := 0
 	if s.leave {
-		after = []int{p.add(Step{Kind: StepLeave, Service: u.Name, Replica: s.replica, Reason: "not to be found before it is ready"}, after...)}
+		reason := "not to be found before it is ready"
+		if !p.plugged(u, *s.from) {
+			reason = "into its networks again, " + reason
+		}
+		after = []int{p.add(Step{Kind: StepLeave, Service: u.Name, Replica: s.replica, Reason: reason}, after...)}
 	}
 	if s.start {
 		last = p.add(Step{Kind: StepStart, Service: u.Name, Replica: s.replica, Reason: p.startReason(u, s)}, after...)

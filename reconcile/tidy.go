@@ -10,6 +10,9 @@ import (
 // declared are kept, stopped.
 const DefaultStandby = 30 * time.Minute
 
+// noLonger is why a service that the project does not name stops.
+func noLonger() string { return "no longer declared; standby for " + brief(DefaultStandby) }
+
 // retireUndeclared stops services that the project no longer names. It comes
 // after everything else, so that nobody loses a neighbour before the new order
 // stands.
@@ -27,7 +30,7 @@ func (p *planner) retireUndeclared() {
 			p.note("%s is no longer declared; left running because prune is false", replicaOf(c))
 			continue
 		}
-		p.stop(c, "no longer declared; standby for "+brief(DefaultStandby), after...)
+		p.stop(c, noLonger(), after...)
 	}
 }
 

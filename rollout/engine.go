@@ -51,6 +51,8 @@ type Adjuster interface {
 	Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error
 	// SetRestart sets the restart policy, in Compose's words, and verifies it.
 	SetRestart(ctx context.Context, id, policy string) error
+	// Disconnect takes the container out of the network of that name.
+	Disconnect(ctx context.Context, id, network string) error
 	Rename(ctx context.Context, id, name string) error
 }
 

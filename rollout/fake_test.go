@@ -142,6 +142,10 @@ func (s *scripted) SetRestart(ctx context.Context, id, policy string) error {
 	return s.change(ctx, "policy "+id+" "+policy)
 }
 
+func (s *scripted) Disconnect(ctx context.Context, id, network string) error {
+	return s.change(ctx, "unplug "+id+" "+network)
+}
+
 func (s *scripted) Rename(ctx context.Context, id, name string) error {
 	return s.change(ctx, "rename "+id+" "+name)
 }

@@ -24,6 +24,7 @@ func (e *Executor) create(ctx context.Context, job reconcile.Job, t task) outcom
 		Restart: policy(t.step),
 		Release: job.Release.Seq,
 		Version: job.Release.Version,
+		Peers:   t.peers,
 	})
 	return outcome{id: id, err: err}
 }

@@ -114,7 +114,9 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 		return outcome{err: e.engine.CreateNetwork(ctx, plan.Project, step.Resource)}
 	case reconcile.StepVolume:
 		return outcome{err: e.engine.CreateVolume(ctx, plan.Project, step.Resource)}
-	case reconcile.StepPrune:
+	case reconcile.StepUnplug:
+		return outcome{err: e.engine.Disconnect(ctx, t.id, step.Resource)}
+	case reconcile.StepPrune, reconcile.StepUnmake:
 		return outcome{err: e.engine.RemoveNetwork(ctx, step.Network)}
 	case reconcile.StepCreate:
 		return e.create(ctx, job, t)

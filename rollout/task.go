@@ -15,6 +15,8 @@ type task struct {
 	// started is when this execution started the container; zero if it did not.
 	started time.Time
 	image   reconcile.Image
+	// peers are the containers that one to be created refers to.
+	peers map[string][]reconcile.Peer
 }
 
 // outcome is what became of a task.
@@ -47,12 +49,13 @@ func named(r reconcile.Replica) reconcile.Replica {
 func (x *execution) prepare(step reconcile.Step) (task, error) {
 	t := task{step: step, image: step.Image}
 	switch step.Kind {
-	case reconcile.StepPull, reconcile.StepBuild, reconcile.StepNetwork, reconcile.StepVolume, reconcile.StepPrune, reconcile.StepDelay:
+	case reconcile.StepPull, reconcile.StepBuild, reconcile.StepNetwork, reconcile.StepVolume, reconcile.StepPrune, reconcile.StepUnmake, reconcile.StepDelay:
 		return t, nil
 	case reconcile.StepCreate:
 		if i, ok := x.pulled[pinOf(step.Image)]; ok {
 			t.image = i
 		}
+		t.peers = x.peers(step)
 		return t, nil
 	}
 	if t.id = step.Replica.ID; t.id == "" {
@@ -63,4 +66,21 @@ func (x *execution) prepare(step reconcile.Step) (task, error) {
 	}
 	t.started = x.started[t.id]
 	return t, nil
+}
+
+// peers fills in the IDs of the containers that earlier steps created.
+func (x *execution) peers(step reconcile.Step) map[string][]reconcile.Peer {
+	out := map[string][]reconcile.Peer{}
+	for service, list := range step.Create.Peers {
+		for _, p := range list {
+			id := p.Replica.ID
+			if id == "" {
+				id = x.created[p.Replica]
+			}
+			if id != "" {
+				out[service] = append(out[service], reconcile.Peer{ID: id, Name: p.Name})
+			}
+		}
+	}
+	return out
 }

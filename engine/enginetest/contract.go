@@ -37,6 +37,7 @@ type Subject interface {
 	Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error
 	SetRestart(ctx context.Context, id, policy string) error
 	Rename(ctx context.Context, id, name string) error
+	Disconnect(ctx context.Context, id, network string) error
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)
 	Evidence(ctx context.Context, id string, lines int) (string, error)
 }
@@ -78,6 +79,7 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"discovery names come with join and the address stays", joins},
 		{"the restart policy is what was set", policies},
 		{"a container is renamed", renames},
+		{"a network is made anew under a container that stays", renews},
 		{"networks are made once and external ones never", networks},
 		{"volumes are kept and carried over", volumes},
 		{"images are found, tagged and collected", images},
