@@ -29,6 +29,10 @@ type host struct {
 	engine *enginetest.Engine
 	record *record
 	disk   *disk
+	// silent makes the registry swallow every question.
+	silent atomic.Bool
+	// asked counts the questions that it got.
+	asked atomic.Int64
 	// files is where content is kept; nil for none that a test looks at.
 	files reconcile.Files
 	// projects are what Git declares, by revision.
@@ -68,7 +72,7 @@ func (h *host) boot() {
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
 	loop := reconcile.New(reconcile.Options{
-		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: registry{h.engine}, Keeper: h.engine, Executor: executor,
+		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
 		History: h.record, Decisions: h.record, Files: h.files, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
 		Emit: func(e reconcile.Event) {
 			h.mu.Lock()
@@ -227,6 +231,19 @@ type registry struct{ engine *enginetest.Engine }
 
 func (r registry) Resolve(_ context.Context, ref, _ string) (reconcile.Image, error) {
 	return r.engine.Resolve(ref)
+}
+
+// Resolve is the registry of the host's loop, which may say nothing at all.
+func (h *host) Resolve(ctx context.Context, ref, platform string) (reconcile.Image, error) {
+	h.asked.Add(1)
+	if h.silent.Load() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(30 * time.Second):
+		}
+		return reconcile.Image{}, fmt.Errorf("resolve %s: %w", ref, reconcile.ErrRegistryUnavailable)
+	}
+	return registry{h.engine}.Resolve(ctx, ref, platform)
 }
 
 // disk is a preflight that finds room or none.

@@ -33,6 +33,8 @@ type Behaviour struct {
 
 	// Volumes are the paths of the image's VOLUME instructions.
 	Volumes []string
+	// Platform is what the image is made for, os/arch[/variant]; "" says nothing.
+	Platform string
 	// Log is what the process writes.
 	Log string
 }

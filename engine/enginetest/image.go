@@ -111,7 +111,7 @@ func (l *library) find(ref string) (picture, bool) {
 
 func (p picture) image(ref string, local bool) reconcile.Image {
 	return reconcile.Image{
-		Ref: ref, ID: p.id, Digest: p.digest, Local: local,
+		Ref: ref, ID: p.id, Digest: p.digest, Local: local, Platform: p.behaviour.Platform,
 		Volumes: slices.Sorted(slices.Values(p.behaviour.Volumes)), Healthcheck: p.behaviour.Healthcheck,
 	}
 }
