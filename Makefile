@@ -10,10 +10,10 @@ IMAGE    ?= davit:$(VERSION)
 STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test soak demo lint bench image dist composer clean
+.PHONY: help build test soak demo lint bench image dist composer fidelity fidelity-reference clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/davit, static and stripped
 	$(STATIC) -o bin/davit ./cmd/davit
@@ -38,6 +38,15 @@ bench: ## the Go benchmarks of the planner and the loader
 
 composer: ## bin/composer: Docker Compose itself, which davit is held against
 	cd tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/composer ./composer
+
+fidelity: ## what davit makes of compose files against what Compose makes, field by field; DIR=directory for other files
+	scripts/ensure-docker
+	$(if $(DIR),$(MAKE) composer)
+	go run ./cmd/fidelity -composer bin/composer $(if $(DIR),-dir '$(DIR)')
+
+fidelity-reference: composer ## write anew what Compose makes of testdata/compose/fidelity
+	scripts/ensure-docker
+	go run ./cmd/fidelity -composer bin/composer -update
 
 image: build ## a container image from scratch: the binary and root certificates
 	go run ./scripts/cacerts > bin/ca-certificates.crt

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// limit bounds the whole work on one file.
+const limit = 3 * time.Minute
+
+// run makes every specimen, compares and prints; the error says what is not good.
+func run(ctx context.Context, o options) (err error) {
+	owner := newOwner(ctx)
+	defer func() {
+		owner.end()
+		if owner.Failed() && err == nil {
+			err = errors.New(owner.problems[0])
+		}
+	}()
+	b, err := newBench(owner, o.engine)
+	if err != nil {
+		return err
+	}
+	f, err := b.fingerprint(owner.ctx)
+	if err != nil {
+		return err
+	}
+	live, err := o.asks(f)
+	if err != nil {
+		return err
+	}
+	if live {
+		if b.composer, err = o.binary(); err != nil {
+			return err
+		}
+	}
+	specimens, err := o.specimens()
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.update:
+		return b.write(owner.ctx, specimens, o.parallel, f)
+	case o.verify:
+		return b.verify(owner.ctx, specimens, o.parallel)
+	}
+	r, err := b.judge(owner.ctx, specimens, o.parallel, live)
+	if err != nil {
+		return err
+	}
+	return r.conclude(os.Stdout, o)
+}
+
+// asks reports whether Compose itself has to be asked on an engine like f.
+func (o options) asks(f fingerprint) (bool, error) {
+	if o.dir != "" || o.update {
+		return true, nil
+	}
+	same, err := comparable(f)
+	switch {
+	case err != nil || same:
+		return o.verify, err
+	case o.verify:
+		return false, fmt.Errorf("the records are of another kind of engine than this one (API %s): they cannot be verified here", f.APIVersion)
+	}
+	fmt.Printf("The records are of another kind of engine than this one (API %s): Compose is asked itself.\n", f.APIVersion)
+	return true, nil
+}
+
+// binary is Compose's, as an absolute path.
+func (o options) binary() (string, error) {
+	file, err := filepath.Abs(o.composer)
+	if err == nil {
+		_, err = os.Stat(file)
+	}
+	if err != nil || o.composer == "" {
+		return "", errors.Join(errors.New("no Compose to ask: run make composer and give -composer bin/composer"), err)
+	}
+	return file, nil
+}
+
+func (o options) specimens() ([]specimen, error) {
+	if o.dir != "" {
+		return foreign(o.dir, filepath.Join(home, "foreign"), o.only)
+	}
+	return ours(filepath.Join(home, "ours"), o.only)
+}
+
+// each lets Compose make every specimen, several at once.
+func (b *bench) each(ctx context.Context, specimens []specimen, parallel int, do func(specimen, made) error) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(parallel)
+	for _, s := range specimens {
+		work.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			m, err := b.theirs(ctx, s, true)
+			if err != nil {
+				return err
+			}
+			return do(s, m)
+		})
+	}
+	return work.Wait()
+}
+
+// write asks Compose for every specimen and records what it makes.
+func (b *bench) write(ctx context.Context, specimens []specimen, parallel int, f fingerprint) error {
+	if err := record(fingerprintFile, f); err != nil {
+		return err
+	}
+	err := b.each(ctx, specimens, parallel, func(s specimen, m made) error { return record(s.name+".json", m) })
+	if err == nil {
+		fmt.Printf("%d records written\n", len(specimens))
+	}
+	return err
+}
+
+// verify asks Compose for every specimen and compares that with the record.
+func (b *bench) verify(ctx context.Context, specimens []specimen, parallel int) error {
+	var mu sync.Mutex
+	var stale []string
+	err := b.each(ctx, specimens, parallel, func(s specimen, m made) error {
+		on, err := recorded(s.name)
+		if err != nil || reflect.DeepEqual(on, m) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		stale = append(stale, s.name)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(stale) > 0 {
+		slices.Sort(stale)
+		return fmt.Errorf("on record is something else than Compose makes of %s: run make fidelity-reference and read the difference", strings.Join(stale, ", "))
+	}
+	fmt.Printf("%d records are what Compose makes now\n", len(specimens))
+	return nil
+}
+
+// judge makes every specimen with davit and compares.
+func (b *bench) judge(ctx context.Context, specimens []specimen, parallel int, live bool) (report, error) {
+	results := make([]result, len(specimens))
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(parallel)
+	for i, s := range specimens {
+		work.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			theirs, err := b.theirs(ctx, s, live)
+			if err != nil {
+				return err
+			}
+			ours, err := b.byDavit(ctx, s)
+			if err != nil {
+				return fmt.Errorf("let davit make %s: %w", s.name, err)
+			}
+			s.expectation = s.on(b.api)
+			results[i] = judged(s, ours, theirs)
+			return nil
+		})
+	}
+	err := work.Wait()
+	return report{results: results}, err
+}
+
+// theirs is what Compose makes of a specimen.
+func (b *bench) theirs(ctx context.Context, s specimen, live bool) (made, error) {
+	if !live {
+		return recorded(s.name)
+	}
+	m, err := b.byCompose(ctx, s)
+	if err != nil {
+		return m, fmt.Errorf("let Compose make %s: %w", s.name, err)
+	}
+	return throughJSON(m)
+}
