@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -69,7 +70,8 @@ func (x *export) rel(abs string) (string, bool) {
 
 // read returns the regular file rel, which may be limit bytes long at most.
 func (x *export) read(rel string, limit int64) ([]byte, error) {
-	f, err := x.root.Open(filepath.FromSlash(rel))
+	// A pipe that nobody writes to would be waited for.
+	f, err := x.root.OpenFile(filepath.FromSlash(rel), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -107,7 +109,7 @@ func readRegular(f *os.File, limit int64) ([]byte, error) {
 		return nil, plain(err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
+		return nil, errIrregular
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
@@ -143,6 +145,8 @@ func plain(err error) error {
 		return errMissing
 	case errors.As(err, &pe) && strings.Contains(pe.Err.Error(), "escapes"):
 		return errEscapes
+	case errors.Is(err, syscall.ENXIO): // a socket
+		return errIrregular
 	case errors.As(err, &pe):
 		return pe.Err
 	}
@@ -156,6 +160,8 @@ func (missing) Error() string        { return "does not exist" }
 func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
 var errMissing = missing{}
+
+var errIrregular = errors.New("is not a regular file")
 
 var errEscapes = errors.New("leads out of the repository")
 

@@ -122,16 +122,7 @@ func (j *judge) container(key string, s types.ContainerSpec) {
 
 // workload judges what services and jobs have besides their container.
 func (j *judge) workload(key string, s types.WorkloadSpec) {
-	for i, p := range s.Ports {
-		if p.Published == "" || p.Published == "0" {
-			continue
-		}
-		value := p.Published
-		if p.HostIP != "" {
-			value = p.HostIP + ":" + value
-		}
-		j.ask(RulePorts, fmt.Sprintf("%s.ports[%d]", key, i), value, "host port %s", value)
-	}
+	j.ports(key+".ports", s.Ports)
 	if s.Build != nil {
 		j.build(key+".build", s.Build)
 	}

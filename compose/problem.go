@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-multierror"
 )
@@ -25,19 +27,30 @@ type Problem struct {
 // Error is "file:line: key: text", without the parts that are not known.
 func (p *Problem) Error() string {
 	var b strings.Builder
-	b.WriteString(p.File)
+	b.WriteString(printable(p.File))
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d", p.Line)
 	}
 	b.WriteString(": ")
 	if p.Key != "" {
-		b.WriteString(p.Key + ": ")
+		b.WriteString(printable(p.Key) + ": ")
 	}
 	b.WriteString(p.Err.Error())
 	return b.String()
 }
 
 func (p *Problem) Unwrap() error { return p.Err }
+
+// printable is a name that a file chose, on one line, so that it cannot pass for
+// another mistake or steer a terminal.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, name)
+}
 
 // problems collects mistakes. One mistake that two checks see is kept once.
 type problems struct {
