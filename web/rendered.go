@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -67,10 +68,12 @@ func render(project []byte, values bool) (string, error) {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return "", fmt.Errorf("read back: %w", err)
 	}
-	escape(&doc)
 	if !values {
 		mask(&doc)
+		// The longest first: one may be a part of another.
+		conceal(&doc, slices.SortedFunc(slices.Values(p.Sensitive), func(a, b string) int { return len(b) - len(a) }))
 	}
+	escape(&doc)
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
@@ -108,6 +111,19 @@ func mask(n *yaml.Node) {
 	}
 	for _, child := range n.Content {
 		mask(child)
+	}
+}
+
+// conceal takes secrets out of every other place that a variable put them into,
+// such as a command's argument.
+func conceal(n *yaml.Node, secrets []string) {
+	if n.Kind == yaml.ScalarNode {
+		for _, s := range secrets {
+			n.Value = strings.ReplaceAll(n.Value, s, masked)
+		}
+	}
+	for _, child := range n.Content {
+		conceal(child, secrets)
 	}
 }
 
