@@ -16,6 +16,8 @@ type Settings struct {
 	Rollback RollbackScope
 	// AllowDataMove is ServiceSettings.AllowDataMove for every service.
 	AllowDataMove bool
+	// Drift is what is done about what runs otherwise than the current release.
+	Drift Drift
 	// ImageWait is how long a missing image is merely waited for before the
 	// stack is reported as stalled. Default 30 minutes.
 	ImageWait time.Duration
@@ -132,6 +134,23 @@ const (
 
 func (a FailureAction) String() string {
 	return [...]string{"rollback", "pause"}[a]
+}
+
+// Drift is what is done about containers that are not what the current release
+// made: removed, stopped, renamed, updated or disconnected by somebody else.
+type Drift int
+
+const (
+	// DriftCorrect puts them right.
+	DriftCorrect Drift = iota
+	// DriftWarn reports them once.
+	DriftWarn
+	// DriftOff leaves them alone.
+	DriftOff
+)
+
+func (d Drift) String() string {
+	return [...]string{"correct", "warn", "off"}[d]
 }
 
 // RollbackScope is how much of a stack returns when one service fails.

@@ -24,7 +24,7 @@ type keyError struct {
 
 // later are the keys that are defined and that this version does not do.
 var (
-	laterProject = []string{"drift", "windows"}
+	laterProject = []string{"windows"}
 	laterService = []string{"min_available", "drain", "probes", "ports", "canary", "hooks", "image"}
 )
 
@@ -50,6 +50,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"suspend":         truth(&s.Suspend),
 		"prune":           truth(&s.Prune),
 		"rollback":        scope(&s.Rollback),
+		"drift":           drift(&s.Drift),
 		"allow_data_move": truth(&s.AllowDataMove),
 		"image_wait":      duration(&s.ImageWait, 0),
 		"depends_on":      stackNames(&s.DependsOn),
@@ -181,6 +182,16 @@ func order(into *Order) setter {
 
 func scope(into *RollbackScope) setter {
 	return word(into, []RollbackScope{RollbackStack, RollbackService, RollbackNone}, "stack-with-data")
+}
+
+// drift is a word, of which some readers of YAML make a boolean.
+func drift(into *Drift) setter {
+	return func(v any) []keyError {
+		if v == false {
+			v = DriftOff.String()
+		}
+		return word(into, []Drift{DriftCorrect, DriftWarn, DriftOff})(v)
+	}
 }
 
 // word accepts the names of the values of an enum.

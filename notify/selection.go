@@ -28,7 +28,7 @@ func Kinds() []string {
 		reconcile.EventReleaseEnded, reconcile.EventRolledBack, reconcile.EventHeld, reconcile.EventReleased,
 		reconcile.EventPinned, reconcile.EventSuspended, reconcile.EventWaiting, reconcile.EventWaitingTooLong,
 		reconcile.EventStalled, reconcile.EventOrphaned, reconcile.EventUnadopted, reconcile.EventAdopted,
-		reconcile.EventForeignChange, reconcile.EventNewRevision,
+		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventEngineLost,
 		reconcile.EventEngineRecovered, reconcile.EventStateRecovered, reconcile.EventDrift,
 		reconcile.EventNotRestorable, reconcile.EventRemoved, reconcile.EventStepStarted,

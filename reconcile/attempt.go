@@ -232,6 +232,9 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		Failed:    failedContainers(s.history),
 		Completed: completions(s.history, p, images),
 	}
+	if v.Act == ActKeep {
+		d.Stopped = s.controls.Stops
+	}
 	d.Data = dataOf(s.history)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)

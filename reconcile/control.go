@@ -42,10 +42,25 @@ func (s Suspension) Active(now time.Time) bool {
 	return !s.Since.IsZero() && (s.Until.IsZero() || now.Before(s.Until))
 }
 
+// Stop says that an operator stopped something and wants it to stay so, until it is
+// started by hand, by `davit start`, or by the next release.
+type Stop struct {
+	Service string
+	// Container is the ID of the one that was stopped; "" for the whole service.
+	Container string
+	// Seq is the release whose content was stopped.
+	Seq int64
+	// Actor is who stopped it through davit, "" for whoever used another tool.
+	Actor string
+	Since time.Time
+}
+
 // Controls is what was decided about one stack outside Git. A nil field means
 // that no such decision stands.
 type Controls struct {
 	Hold       *Hold
 	Pin        *Pin
 	Suspension *Suspension
+	// Stops are sorted by service and container.
+	Stops []Stop
 }

@@ -41,4 +41,6 @@ type Desired struct {
 	// not of the other was never in service.
 	Unproven map[int64]bool
 	Served   map[string]bool
+	// Stopped is what an operator stopped and what is to stay so.
+	Stopped []Stop
 }

@@ -39,6 +39,7 @@ const (
 	EventUnadopted        EventKind = "Unadopted"
 	EventAdopted          EventKind = "Adopted"
 	EventForeignChange    EventKind = "ForeignChange"
+	EventStopped          EventKind = "StoppedByOperator"
 	EventNewRevision      EventKind = "NewRevision"
 	EventSourceFailed     EventKind = "SourceFailed"
 	EventSourceRecovered  EventKind = "SourceRecovered"

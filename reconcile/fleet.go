@@ -20,6 +20,8 @@ type fleet struct {
 	old []Container
 	// spare are stopped and not needed.
 	spare []Container
+	// parked are stopped because an operator wants it so.
+	parked []Container
 	// missing is how many replicas have to be created.
 	missing int
 	// taken are the replica numbers in use.
@@ -71,8 +73,12 @@ func (f *fleet) enlist(u *unit, d Desired) {
 	slices.SortStableFunc(f.idle, func(a, b Container) int {
 		return cmp.Or(b.Finished.Compare(a.Finished), cmp.Compare(a.Number, b.Number))
 	})
-	open := max(u.Replicas-len(f.current), 0)
+	f.park(u, d)
+	open := max(u.Replicas-len(f.current)-len(f.parked), 0)
 	if u.OneShot && (len(f.current) > 0 || d.Returning || d.Completed[u.Name]) {
+		open = 0
+	}
+	if d.stops(u.Name, "") {
 		open = 0
 	}
 	use := min(open, len(f.idle))
@@ -82,6 +88,19 @@ func (f *fleet) enlist(u *unit, d Desired) {
 	byNumber := func(a, b Container) int { return cmp.Compare(a.Number, b.Number) }
 	slices.SortStableFunc(f.current, byNumber)
 	slices.SortStableFunc(f.old, byNumber)
+}
+
+// park leaves what an operator stopped as it is, in its place.
+func (f *fleet) park(u *unit, d Desired) {
+	var idle []Container
+	for _, c := range f.idle {
+		if d.stops(u.Name, c.ID) {
+			f.parked = append(f.parked, c)
+			continue
+		}
+		idle = append(idle, c)
+	}
+	f.idle = idle
 }
 
 // spareSurplus makes surplus of what is current beyond the declared number: first what

@@ -385,6 +385,13 @@ func (r *record) SetSuspension(_ context.Context, _ string, s *reconcile.Suspens
 	return nil
 }
 
+func (r *record) SetStops(_ context.Context, _ string, stops []reconcile.Stop) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.controls.Stops = stops
+	return nil
+}
+
 func (r *record) Intend(_ context.Context, e reconcile.Entry) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

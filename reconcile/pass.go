@@ -148,6 +148,9 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if l.ObserveOnly {
 		return l.watch(s, in, v, now)
 	}
+	if err := l.noteStops(ctx, s); err != nil {
+		return l.trouble(s, err, now)
+	}
 	if err := l.settleDecisions(ctx, s, v, in); err != nil {
 		return l.trouble(s, err, now)
 	}
@@ -187,7 +190,8 @@ func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now 
 	if err != nil {
 		return l.trouble(s, err, now)
 	}
-	if plan.Empty() || s.clears(plan, now) {
+	if left := tolerated(plan, s.history); left || plan.Empty() || s.clears(plan, now) {
+		l.leave(s, plan, left)
 		l.announce(s, v, now)
 		s.backoff = backoff{}
 		return sooner(s.next(plan), l.refresh(ctx, s, in, v, now))
@@ -219,7 +223,7 @@ func (l *Loop) holdUp(ctx context.Context, s *stack, in Situation, now time.Time
 		if next := s.next(plan); !next.IsZero() && next.Before(again) {
 			again = next
 		}
-		if !plan.Empty() && !s.clears(plan, now) {
+		if !plan.Empty() && !s.clears(plan, now) && !tolerated(plan, s.history) {
 			if until := l.correct(ctx, s, in, v, plan, now); !until.IsZero() && until.Before(again) {
 				again = until
 			}

@@ -50,7 +50,10 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 	}
 	st.Version, st.Revision = running(s.history)
 	if st.Sync == SyncSynced && in.Known {
-		st.Revision, st.WaitingFor = in.Revision.String(), ""
+		st.Revision, st.WaitingFor = in.Revision.String(), s.drifted
+		if text := stopText(s.controls.Stops, l.observed.ownedBy(s.name, l.Instance)); text != "" {
+			st.WaitingFor = text
+		}
 	}
 	st.Source = l.claims.owners[s.name].Source
 	polled := l.polled[st.Source]
@@ -93,8 +96,10 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 	}
 	missing, ready := 0, 0
 	for _, service := range p.Services {
-		row := serviceStatus(service, images[service.Name], l.observed.ownedBy(s.name, l.Instance))
-		missing += max(row.Desired-row.Ready, 0)
+		owned := l.observed.ownedBy(s.name, l.Instance)
+		row := serviceStatus(service, images[service.Name], owned)
+		row.Stopped = parked(service.Name, s.controls.Stops, owned, row.Desired-row.Ready)
+		missing += max(row.Desired-row.Ready-row.Stopped, 0)
 		ready += row.Ready
 		st.Services = append(st.Services, row)
 	}
@@ -110,6 +115,20 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 	default:
 		st.Health = ConditionUnhealthy
 	}
+}
+
+// parked is how many of the missing replicas an operator stopped.
+func parked(service string, stops []Stop, owned []Container, missing int) int {
+	if stopped(stops, service, "") {
+		return max(missing, 0)
+	}
+	n := 0
+	for _, c := range owned {
+		if c.Service == service && !c.Running() && stopped(stops, service, c.ID) {
+			n++
+		}
+	}
+	return max(min(n, missing), 0)
 }
 
 // serviceStatus counts a service's replicas. A one-shot that has run is ready.

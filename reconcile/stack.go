@@ -52,6 +52,8 @@ type stack struct {
 	view     view
 	// renewal is what image references mean by now.
 	renewal renewal
+	// drifted is the drift that was reported and is not corrected, "" for none.
+	drifted string
 	// fixes are the times of recent corrections of drift, for the loop guard.
 	fixes []time.Time
 	// keepAt is when the keep tags are due to be verified.

@@ -53,4 +53,6 @@ type ServiceStatus struct {
 	Ready      int      `json:"ready"`
 	Image      string   `json:"image"`
 	Containers []string `json:"containers"`
+	// Stopped is how many of those that are missing an operator stopped.
+	Stopped int `json:"stopped"`
 }

@@ -24,6 +24,8 @@ type Decisions interface {
 	SetHold(ctx context.Context, stack string, h *Hold) error
 	SetPin(ctx context.Context, stack string, p *Pin) error
 	SetSuspension(ctx context.Context, stack string, s *Suspension) error
+	// SetStops stores all that is stopped of a stack.
+	SetStops(ctx context.Context, stack string, stops []Stop) error
 }
 
 // Journal is written before every mutation and after it, so that a crash leaves

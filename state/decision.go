@@ -48,7 +48,26 @@ func readControls(ctx context.Context, tx *sql.Tx, stack string) (reconcile.Cont
 	if found {
 		c.Suspension = suspension
 	}
-	return c, nil
+	c.Stops, err = readStops(ctx, tx, stack)
+	return c, err
+}
+
+func readStops(ctx context.Context, tx *sql.Tx, stack string) ([]reconcile.Stop, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT service, container, seq, actor, since FROM stops WHERE stack = ?
+		ORDER BY service, container`, stack)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var stops []reconcile.Stop
+	for rows.Next() {
+		var s reconcile.Stop
+		if err := rows.Scan(&s.Service, &s.Container, &s.Seq, &s.Actor, (*stamp)(&s.Since)); err != nil {
+			return nil, err
+		}
+		stops = append(stops, s)
+	}
+	return stops, rows.Err()
 }
 
 // one scans a row that may not exist.
@@ -96,12 +115,29 @@ func (s *Store) SetSuspension(ctx context.Context, stack string, u *reconcile.Su
 		VALUES (?,?,?,?,?)`, stack, u.Reason, u.Actor, stamp(u.Since), stamp(u.Until))
 }
 
+// SetStops stores all that an operator stopped of a stack, in place of what was
+// stored before.
+func (s *Store) SetStops(ctx context.Context, stack string, stops []reconcile.Stop) error {
+	return s.write(ctx, "note what is stopped of "+stack, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM stops WHERE stack = ?`, stack); err != nil {
+			return err
+		}
+		for _, x := range stops {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO stops (stack, service, container, seq, actor, since) VALUES (?,?,?,?,?,?)`,
+				stack, x.Service, x.Container, x.Seq, x.Actor, stamp(x.Since)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Forget ends every decision on a stack that has been removed. Its releases and
 // its sequence number stay: a stack that comes back under the name goes on
 // counting.
 func (s *Store) Forget(ctx context.Context, stack string) error {
 	return s.write(ctx, "forget "+stack, func(ctx context.Context, tx *sql.Tx) error {
-		for _, table := range []string{"holds", "pins", "suspensions"} {
+		for _, table := range []string{"holds", "pins", "suspensions", "stops"} {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE stack = ?`, stack); err != nil {
 				return err
 			}

@@ -86,7 +86,7 @@ func readServices(ctx context.Context, tx *sql.Tx, releases []reconcile.Release)
 		var seq int64
 		var volumes, data []byte
 		err := rows.Scan(&seq, &s.Name, &s.Spec, &s.Image.Ref, &s.Image.Digest, &s.Image.ID, &volumes,
-			&s.Image.Healthcheck, &s.Completed, &s.Outcome, &s.Logs, &data)
+			&s.Image.Healthcheck, &s.Completed, &s.Outcome, &s.Logs, &data, &s.Image.Platform, (*stamp)(&s.Image.Resolved), &s.Image.Built)
 		if err == nil && volumes != nil {
 			err = json.Unmarshal(volumes, &s.Image.Volumes)
 		}
@@ -97,7 +97,7 @@ func readServices(ctx context.Context, tx *sql.Tx, releases []reconcile.Release)
 			r.Services = append(r.Services, s)
 		}
 		return err
-	}, `SELECT seq, name, spec, image, digest, image_id, volumes, healthcheck, completed, outcome, logs, data
+	}, `SELECT seq, name, spec, image, digest, image_id, volumes, healthcheck, completed, outcome, logs, data, platform, resolved, built
 		FROM services WHERE stack = ? AND seq >= ? ORDER BY seq, place`, stack, oldest)
 	if err != nil {
 		return err

@@ -191,7 +191,8 @@ func (d directory) restore(ctx context.Context, v *vault, r *Recovery) (*Store, 
 func (s *Store) readEverything(ctx context.Context) error {
 	err := s.view(ctx, "check", func(ctx context.Context, tx *sql.Tx) error {
 		stacks, err := names(ctx, tx, `SELECT stack FROM releases
-			UNION SELECT stack FROM holds UNION SELECT stack FROM pins UNION SELECT stack FROM suspensions`)
+			UNION SELECT stack FROM holds UNION SELECT stack FROM pins UNION SELECT stack FROM suspensions
+			UNION SELECT stack FROM stops`)
 		if err != nil {
 			return err
 		}

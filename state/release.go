@@ -140,9 +140,11 @@ func writeServices(ctx context.Context, tx *sql.Tx, r reconcile.Release) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO services (stack, seq, place, name, spec, image, digest, image_id,
-			volumes, healthcheck, completed, outcome, logs, data) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+			volumes, healthcheck, completed, outcome, logs, data, platform, resolved, built)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 			r.Stack, r.Seq, place, s.Name, s.Spec, s.Image.Ref, s.Image.Digest, s.Image.ID,
-			volumes, s.Image.Healthcheck, s.Completed, s.Outcome, s.Logs, data)
+			volumes, s.Image.Healthcheck, s.Completed, s.Outcome, s.Logs, data,
+			s.Image.Platform, stamp(s.Image.Resolved), s.Image.Built)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type ladder struct {
 func released() ladder { return ladder{scripts: migrations, top: schema} }
 
 // schema is the version that this binary reads and writes.
-const schema = 1
+const schema = 2
 
 // absurd is a version that no binary will ever have written.
 const absurd = 10_000

@@ -93,12 +93,19 @@ func TestDatabasesOfEarlierVersionsOpen(t *testing.T) {
 				releases[1].Services[0].Containers[0] != "c0ffee" || releases[1].Services[0].Image.Volumes[0] != "/data" {
 				t.Errorf("releases are %+v", releases)
 			}
+			image := releases[1].Services[0].Image
+			if v >= 2 && (image.Platform != "linux/amd64" || image.Resolved.IsZero() || image.Built == "") {
+				t.Errorf("image is %+v", image)
+			}
 			if got := string(releases[1].Project); got != "name: shop\n" {
 				t.Errorf("project is %q", got)
 			}
 			controls := must[reconcile.Controls](t)(s.Controls(t.Context(), "shop"))
 			if controls.Hold == nil || controls.Pin == nil || controls.Suspension == nil || controls.Hold.Seq != 2 {
 				t.Errorf("controls are %+v", controls)
+			}
+			if v >= 2 && (len(controls.Stops) != 1 || controls.Stops[0].Container != "c0ffee" || controls.Stops[0].Actor != "ada") {
+				t.Errorf("stops are %+v", controls.Stops)
 			}
 			if events := must[[]reconcile.Event](t)(s.Events(t.Context(), "shop", 0, 0)); len(events) != 1 || events[0].ID != 7 {
 				t.Errorf("events are %+v", events)

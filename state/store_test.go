@@ -87,6 +87,7 @@ func fill(v reflect.Value, n *int) {
 		for i := range v.NumField() {
 			fill(v.Field(i), n)
 		}
+	case reflect.Pointer: // made anew from what is stored
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fill(v.Index(0), n)
@@ -122,7 +123,8 @@ func TestEveryFieldOfAReleaseIsStored(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	want := filled[reconcile.Release]()
 	for i := range want.Services {
-		want.Services[i].Image.Local = false // a fact of the moment
+		// Facts of the moment.
+		want.Services[i].Image.Local, want.Services[i].Image.Build = false, nil
 	}
 	begun := must[reconcile.Release](t)(s.Begin(t.Context(), want))
 	if begun.Seq != 1 || !begun.Running() || !begun.Finished.IsZero() {
@@ -143,16 +145,19 @@ func TestEveryFieldOfADecisionIsStored(t *testing.T) {
 	check(t, s.SetHold(t.Context(), "shop", &hold))
 	check(t, s.SetPin(t.Context(), "shop", &pin))
 	check(t, s.SetSuspension(t.Context(), "shop", &suspension))
+	stops := []reconcile.Stop{filled[reconcile.Stop]()}
+	check(t, s.SetStops(t.Context(), "shop", stops))
 
 	got := must[reconcile.Controls](t)(s.Controls(t.Context(), "shop"))
-	want := reconcile.Controls{Hold: &hold, Pin: &pin, Suspension: &suspension}
+	want := reconcile.Controls{Hold: &hold, Pin: &pin, Suspension: &suspension, Stops: stops}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("stored %+v %+v %+v, read %+v %+v %+v", want.Hold, want.Pin, want.Suspension, got.Hold, got.Pin, got.Suspension)
 	}
 	check(t, s.SetHold(t.Context(), "shop", nil))
 	check(t, s.SetPin(t.Context(), "shop", nil))
 	check(t, s.SetSuspension(t.Context(), "shop", nil))
-	if got := must[reconcile.Controls](t)(s.Controls(t.Context(), "shop")); got != (reconcile.Controls{}) {
+	check(t, s.SetStops(t.Context(), "shop", nil))
+	if got := must[reconcile.Controls](t)(s.Controls(t.Context(), "shop")); !reflect.DeepEqual(got, reconcile.Controls{}) {
 		t.Errorf("after nil, %+v still stands", got)
 	}
 }
@@ -263,8 +268,9 @@ func TestForgetEndsDecisionsAndKeepsHistory(t *testing.T) {
 	check(t, s.SetPin(t.Context(), "shop", &reconcile.Pin{Seq: 1, Since: noon}))
 	check(t, s.SetSuspension(t.Context(), "shop", &reconcile.Suspension{Since: noon}))
 	check(t, s.SetSuspension(t.Context(), "blog", &reconcile.Suspension{Since: noon}))
+	check(t, s.SetStops(t.Context(), "shop", []reconcile.Stop{{Service: "web", Since: noon}}))
 	check(t, s.Forget(t.Context(), "shop"))
-	if got := must[reconcile.Controls](t)(s.Controls(t.Context(), "shop")); got != (reconcile.Controls{}) {
+	if got := must[reconcile.Controls](t)(s.Controls(t.Context(), "shop")); !reflect.DeepEqual(got, reconcile.Controls{}) {
 		t.Errorf("%+v was not forgotten", got)
 	}
 	if got := must[reconcile.Controls](t)(s.Controls(t.Context(), "blog")); got.Suspension == nil {

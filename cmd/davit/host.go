@@ -178,5 +178,6 @@ func (readOnly) SetPin(context.Context, string, *reconcile.Pin) error   { return
 func (readOnly) SetSuspension(context.Context, string, *reconcile.Suspension) error {
 	return errReadOnly
 }
-func (readOnly) Intend(context.Context, reconcile.Entry) error { return errReadOnly }
-func (readOnly) Done(context.Context, reconcile.Entry) error   { return errReadOnly }
+func (readOnly) SetStops(context.Context, string, []reconcile.Stop) error { return errReadOnly }
+func (readOnly) Intend(context.Context, reconcile.Entry) error            { return errReadOnly }
+func (readOnly) Done(context.Context, reconcile.Entry) error              { return errReadOnly }

@@ -147,3 +147,12 @@ func (e *Engine) Relabel(instance string) {
 		n.Instance = instance
 	}
 }
+
+// ForgetStops forgets who stopped what, as an agent's process does that ends.
+func (e *Engine) ForgetStops() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		c.byHand = false
+	}
+}

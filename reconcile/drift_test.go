@@ -1,0 +1,152 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/reconcile"
+)
+
+// by are the shop's containers by name.
+func (h *host) by() map[string]reconcile.Container {
+	out := map[string]reconcile.Container{}
+	for _, c := range h.observe().Containers {
+		out[c.Name] = c
+	}
+	return out
+}
+
+func TestWhatAnOperatorStopsStaysStopped(t *testing.T) {
+	for name, end := range map[string]struct {
+		act  func(h *host)
+		want string
+	}{
+		"until it is started by hand": {func(h *host) { h.engine.StartByHand(h.by()["shop-web-1"].ID) }, "web/1 shop:1.0"},
+		"until a new release": {func(h *host) {
+			h.push("v1.1.0", web("1.1"))
+		}, "web/2 shop:1.1"},
+		"until it is removed": {func(h *host) { h.engine.RemoveByHand(h.by()["shop-web-1"].ID) }, "web/1 shop:1.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.1", healthy())
+				h.push("v1.0.0", web("1.0"))
+				h.pass(time.Minute)
+				h.engine.StopByHand(h.by()["shop-web-1"].ID)
+				h.pass(time.Hour)
+				h.expect("running", h.running(), "")
+				s := h.status()
+				if s.WaitingFor != "stopped by operator: web/1" || s.Sync != reconcile.SyncSynced || s.Services[0].Stopped != 1 {
+					t.Errorf("status %s %q %+v", s.Sync, s.WaitingFor, s.Services)
+				}
+				h.stop()
+				h.engine.ForgetStops()
+				h.boot()
+				h.pass(time.Hour)
+				h.expect("running after a restart of the agent", h.running(), "")
+				h.expect("events", fmt.Sprint(h.emitted(reconcile.EventStopped)), "1")
+				end.act(h)
+				h.pass(5 * time.Minute)
+				h.expect("running in the end", h.running(), end.want)
+				if s := h.status(); strings.Contains(s.WaitingFor, "stopped") {
+					t.Errorf("status still says %q", s.WaitingFor)
+				}
+				for _, c := range h.observe().Containers {
+					h.engine.Kill(c.ID)
+				}
+				h.pass(5 * time.Minute)
+				h.expect("running after a crash", h.running(), end.want)
+			})
+		})
+	}
+}
+
+func TestDriftIsCorrectedReportedOrLeftAloneAsTheFileSays(t *testing.T) {
+	for word, want := range map[string]struct {
+		running string
+		events  int
+	}{
+		"correct": {"web/1 shop:1.0", 0},
+		"warn":    {"", 1},
+		"off":     {"", 0},
+	} {
+		t.Run(word, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.1", healthy())
+				yaml := "x-davit: {drift: " + word + "}\n"
+				h.push("v1.0.0", yaml+web("1.0"))
+				h.pass(time.Minute)
+				h.engine.RemoveByHand(h.by()["shop-web-1"].ID)
+				h.pass(3 * time.Hour)
+				h.expect("running", h.running(), want.running)
+				h.expect("events", fmt.Sprint(h.emitted(reconcile.EventDrift)), fmt.Sprint(want.events))
+				h.push("v1.1.0", yaml+web("1.1"))
+				h.pass(5 * time.Minute)
+				if got := h.running(); !strings.HasSuffix(got, "shop:1.1") {
+					t.Errorf("a new release is not deployed: %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAStandbyThatSomebodyStartsIsStoppedAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:1.1", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", web("1.1"))
+		h.pass(time.Minute)
+		h.engine.StartByHand(h.by()["shop-web-1"].ID)
+		h.pass(10 * time.Second)
+		h.expect("running", h.running(), "web/2 shop:1.1")
+		h.expect("events", fmt.Sprint(h.emitted(reconcile.EventForeignChange)), "1")
+	})
+}
+
+func TestWhatSomebodyElsesComposeMakesInAStackIsReplaced(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:0.9", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		mine := h.by()["shop-web-1"]
+		h.engine.RemoveByHand(mine.ID)
+		foreign := mine
+		foreign.ID, foreign.Instance, foreign.Spec, foreign.Version, foreign.Release = "", "", "", "", 0
+		foreign.ImageRef, foreign.ConfigHash = "shop:0.9", "another"
+		h.engine.AddContainer(foreign)
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.0")
+		if n := h.emitted(reconcile.EventForeignChange); n != 1 {
+			t.Errorf("%d reports of it\n%s", n, h.story())
+		}
+	})
+}
+
+func TestWhatComposeMakesAnewJustAsDeclaredIsTakenOver(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		mine := h.by()["shop-web-1"]
+		h.engine.RemoveByHand(mine.ID)
+		foreign := mine
+		foreign.ID, foreign.Instance, foreign.Spec, foreign.Version, foreign.Release = "", "", "", "", 0
+		id := h.engine.AddContainer(foreign)
+		h.engine.ClearLog()
+		h.pass(3 * time.Hour)
+		h.expect("mutations", h.acts(), "")
+		if now := h.by()["shop-web-1"]; now.ID != id || !now.Running() {
+			t.Errorf("it was replaced by %+v", now)
+		}
+		h.push("v1.0.1", strings.Replace(web("1.0"), "unless-stopped", "always", 1))
+		h.pass(5 * time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.0")
+	})
+}
