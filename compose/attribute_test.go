@@ -12,10 +12,7 @@ import (
 // does not do. An attribute that Compose learns is in neither list: then this
 // test fails until somebody decides.
 var refused = []string{
-	"annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-	"cpu_rt_runtime", "credential_spec", "develop", "device_cgroup_rules", "external_links", "gpus", "ipc", "isolation", "links",
-	"mem_swappiness", "models", "pid", "post_start", "pre_start", "pre_stop", "provider", "runtime", "storage_opt",
-	"umask", "use_api_socket", "userns_mode", "uts", "volumes_from",
+	"models", "pre_start", "provider", "umask", "use_api_socket",
 }
 
 func TestEveryAttributeOfComposeIsDecided(t *testing.T) {
@@ -43,31 +40,27 @@ func TestEverySupportedAttributeIsOneOfCompose(t *testing.T) {
 func TestUnsupportedAttributesAreRefusedByName(t *testing.T) {
 	service := func(attribute string) string { return "services: {a: {image: a, " + attribute + "}}" }
 	for name, c := range map[string]struct{ file, key string }{
-		"links":                 {service("links: [b]"), "services.a.links"},
-		"pid":                   {service("pid: host"), "services.a.pid"},
-		"ipc":                   {service("ipc: host"), "services.a.ipc"},
-		"gpus":                  {service("gpus: all"), "services.a.gpus"},
-		"annotations":           {service("annotations: {a: b}"), "services.a.annotations"},
-		"post_start":            {service("post_start: [{command: a}]"), "services.a.post_start"},
-		"develop":               {service("develop: {watch: []}"), "services.a.develop"},
-		"x-develop":             {service("x-develop: {watch: []}"), "services.a.develop"},
+		"pre_start":             {service("pre_start: [{command: a}]"), "services.a.pre_start"},
 		"build without image":   {"services: {a: {build: .}}", "services.a.build"},
 		"a provider":            {"services: {a: {provider: {type: x}}}", "services.a.provider"},
-		"namespace of another":  {service("network_mode: 'container:x'"), "services.a.network_mode"},
-		"a disabled service's":  {service("profiles: [p], runtime: x") + "\n", "services.a.runtime"},
-		"an image mount":        {service("volumes: [{type: image, source: x, target: /x}]"), "services.a.volumes[0]"},
-		"a volume's subpath":    {service("volumes: [{type: volume, source: v, target: /x, volume: {subpath: s}}]") + "\nvolumes: {v: }", "services.a.volumes[0].volume.subpath"},
-		"a network's priority":  {service("networks: {default: {gw_priority: 1}}"), "services.a.networks.default.gw_priority"},
-		"devices of deploy":     {service("deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}"), "services.a.deploy.resources.reservations.devices"},
-		"global mode":           {service("deploy: {mode: global}"), "services.a.deploy.mode"},
-		"endpoint_mode":         {service("deploy: {endpoint_mode: vip}"), "services.a.deploy.endpoint_mode"},
 		"pull_policy build":     {service("pull_policy: build"), "services.a.pull_policy"},
-		"a seccomp profile":     {service("security_opt: ['seccomp:./profile.json']"), "services.a.security_opt[0]"},
 		"an external secret":    {service("secrets: [s]") + "\nsecrets: {s: {external: true}}", "secrets.s.external"},
 		"a template driver":     {service("configs: [s]") + "\nconfigs: {s: {file: ./x, template_driver: golang}}", "configs.s.template_driver"},
 		"models":                {service("user: a") + "\nmodels: {m: {model: x}}", "models"},
 		"jobs":                  {service("user: a") + "\njobs: {j: {image: x}}", "jobs"},
-		"a network's enable_v4": {service("user: a") + "\nnetworks: {n: {enable_ipv4: false}}", "networks.n.enable_ipv4"},
+		"a disabled service's":  {service("profiles: [p], umask: 18") + "\n", "services.a.umask"},
+		"an external config":    {service("configs: [c]") + "\nconfigs: {c: {external: true}}", "configs.c.external"},
+		"a secret's driver":     {service("secrets: [s]") + "\nsecrets: {s: {file: ./x, driver: vault}}", "secrets.s.driver"},
+		"a cluster's volume":    {service("volumes: [{type: cluster, source: x, target: /x}]"), "services.a.volumes[0]"},
+		"a missing profile":     {service("security_opt: ['seccomp:./profile.json']"), "services.a.security_opt[0]"},
+		"a profile elsewhere":   {service("security_opt: ['seccomp=../../profile.json']"), "services.a.security_opt[0]"},
+		"a profile of no JSON":  {service("security_opt: ['seccomp=compose.yaml']"), "services.a.security_opt[0]"},
+		"a test of no form":     {service("healthcheck: {test: [curl, x]}"), "services.a.healthcheck.test"},
+		"two limits of CPUs":    {service("cpus: 1, deploy: {resources: {limits: {cpus: '2'}}}"), "services.a.cpus"},
+		"a limit left out":      {service("cpus: 1, deploy: {resources: {limits: {memory: 1g}}}"), "services.a.cpus"},
+		"two limits of memory":  {service("mem_limit: 1g, deploy: {resources: {limits: {memory: 2g}}}"), "services.a.mem_limit"},
+		"two reservations":      {service("mem_reservation: 1g, deploy: {resources: {reservations: {memory: 2g}}}"), "services.a.mem_reservation"},
+		"two limits of PIDs":    {service("pids_limit: 1, deploy: {resources: {limits: {pids: 2}}}"), "services.a.pids_limit"},
 		"a reserved label":      {service("labels: {davit.instance: mine}"), "services.a.labels.davit.instance"},
 		"a tier of no number":   {service("labels: {startup.priority: first}"), "services.a.labels.startup.priority"},
 		"a value for read_only": {service("read_only: true, configs: [c]") + "\nconfigs: {c: {content: x}}", "services.a.configs[0]"},
@@ -125,19 +118,27 @@ services:
     image: a
     build: .
     attach: false
+    develop: {watch: [{path: ., action: rebuild}]}
+    credential_spec: {registry: x}
     environment: {X: "${UNSET}"}
     secrets: [{source: s, mode: 0400}, u]
     depends_on: {b: {condition: service_started, required: false}}
     deploy:
+      mode: global
+      endpoint_mode: vip
+      update_config: {failure_action: continue, max_failure_ratio: 0.5}
       placement: {constraints: [node.role == manager]}
       labels: {a: b}
       restart_policy: {delay: 1s}
-      resources: {reservations: {cpus: "1"}}
+      resources: {reservations: {cpus: "1", generic_resources: [{discrete_resource_spec: {kind: x, value: 1}}]}}
   b: {image: b, profiles: [p]}
-secrets: {s: {file: ./s}, u: {file: ./untracked}, unused: {environment: NOPE}}
+secrets: {s: {file: ./s, labels: {a: b}, driver_opts: {a: b}}, u: {file: ./untracked}, unused: {environment: NOPE}}
 `), map[string]string{"s": "s"}))
 	want := []string{
 		"services.a.environment.X", "services.a.build", "services.a.attach", "services.a.deploy.labels", "services.a.deploy.placement",
+		"services.a.develop", "services.a.credential_spec", "services.a.deploy.mode", "services.a.deploy.endpoint_mode",
+		"services.a.deploy.update_config.failure_action", "services.a.deploy.update_config.max_failure_ratio",
+		"services.a.deploy.resources.reservations.generic_resources", "secrets.s.labels", "secrets.s.driver_opts",
 		"services.a.deploy.restart_policy", "services.a.deploy.resources.reservations.cpus", "services.a.secrets[0]", "secrets.u.file",
 	}
 	var got []string

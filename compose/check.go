@@ -70,9 +70,11 @@ func (l *loading) checkObjects(m *types.Project) {
 func (l *loading) checkObject(key string, o types.FileObjectConfig) {
 	switch {
 	case bool(o.External):
-		if !l.reported(key + ".external") {
-			l.problem(key+".external", errUnsupported)
-		}
+		l.problem(key+".external", errors.New("only a swarm keeps such objects: use file, environment or content"))
+	case o.Driver != "":
+		l.problem(key+".driver", errors.New("only a swarm has drivers of secrets and configs: use file, environment or content"))
+	case o.TemplateDriver != "":
+		l.problem(key+".template_driver", errors.New("only a swarm fills in templates"))
 	case o.File == "" && o.Environment == "" && o.Content == "":
 		l.problem(key, errors.New("has neither a file nor a value"))
 	case o.Environment != "" && o.Content == "":
@@ -144,23 +146,9 @@ func (c checker) networks() {
 			c.report("networks."+name, "network %s is not declared", name)
 		}
 	}
-	switch s.NetworkMode {
-	case "":
-		return
-	case "none", "host", "bridge":
-	default:
-		if !ofContainer(s.NetworkMode) {
-			c.report("network_mode", "%s: %w", s.NetworkMode, errUnsupported)
-		}
-	}
-	if len(s.Networks) > 0 {
+	if s.NetworkMode != "" && len(s.Networks) > 0 {
 		c.report("network_mode", "cannot stand beside networks")
 	}
-}
-
-// ofContainer reports whether a mode means another container's.
-func ofContainer(mode string) bool {
-	return strings.HasPrefix(mode, types.ServicePrefix) || strings.HasPrefix(mode, types.ContainerPrefix)
 }
 
 func (c checker) mounts() {
@@ -180,7 +168,7 @@ func (c checker) mounts() {
 		key := fmt.Sprintf("volumes[%d]", i)
 		claim(key, v.Target)
 		switch v.Type {
-		case types.VolumeTypeBind, types.VolumeTypeTmpfs:
+		case types.VolumeTypeBind, types.VolumeTypeTmpfs, types.VolumeTypeImage:
 		case types.VolumeTypeVolume:
 			if _, ok := c.model.Volumes[v.Source]; v.Source != "" && !ok {
 				c.report(key, "volume %s is not declared", v.Source)
@@ -248,16 +236,11 @@ func portRange(published string) int {
 // values that Compose knows and this version does not do.
 func (c checker) values() {
 	s := c.service
-	if s.Deploy != nil && s.Deploy.Mode != "" && s.Deploy.Mode != "replicated" {
-		c.report("deploy.mode", "%s: %w", s.Deploy.Mode, errUnsupported)
+	c.limits()
+	if h := s.HealthCheck; h != nil && len(h.Test) > 0 && !slices.Contains([]string{"CMD", "CMD-SHELL", "NONE"}, h.Test[0]) {
+		c.report("healthcheck.test", "must start with CMD, CMD-SHELL or NONE")
 	}
 	c.pulling()
-	for i, opt := range s.SecurityOpt {
-		name, value, _ := strings.Cut(strings.Replace(opt, ":", "=", 1), "=")
-		if name == "seccomp" && value != "unconfined" && value != "builtin" {
-			c.report(fmt.Sprintf("security_opt[%d]", i), "a seccomp profile of one's own: %w", errUnsupported)
-		}
-	}
 	for key := range s.Labels {
 		if strings.HasPrefix(key, "davit.") {
 			c.report("labels."+key, "is reserved")

@@ -144,7 +144,7 @@ func TestMistakesDoNotTellSecrets(t *testing.T) {
 		"a key with a space":               {"services: {a: {image: a}}", "", "S " + secret + "=1"},
 		"a dollar sign too many":           {"services: {a: {image: a}}", "", "S=${" + secret},
 		"a required variable's reason":     {"services: {a: {image: a, user: '${NOPE:?${S}}'}}", "S=" + secret, ""},
-		"a name that another service uses": {"services: {a: {image: a, network_mode: '${S}'}}", "S=" + secret, ""},
+		"a name that another service uses": {"services: {a: {image: a, network_mode: 'service:${S}'}}", "S=" + secret, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := write(t, map[string]string{"compose.yaml": c.file, ".env": c.env})

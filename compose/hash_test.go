@@ -24,7 +24,7 @@ services:
     secrets: [key]
     configs: [motd]
     ports: ["8080:80", "9090:90"]
-    mem_limit: 64m
+    mem_reservation: 64m
     cap_add: [NET_ADMIN, SYS_TIME]
     deploy: {resources: {limits: {pids: 10}}, restart_policy: {condition: any}}
     healthcheck: {test: [CMD-SHELL, ok], interval: 60s}
@@ -73,7 +73,7 @@ func TestWhatMakesAContainerAnew(t *testing.T) {
 		"another name of its network":        with(t, "compose.yaml", "networks: {front: }", "networks: {front: {name: shared}}"),
 		"another name of its volume":         with(t, "compose.yaml", "volumes: {data: }", "volumes: {data: {name: other}}"),
 		"another port":                       with(t, "compose.yaml", "8080:80", "8081:80"),
-		"another limit":                      with(t, "compose.yaml", "mem_limit: 64m", "mem_limit: 65m"),
+		"another limit":                      with(t, "compose.yaml", "mem_reservation: 64m", "mem_reservation: 65m"),
 		"another limit in deploy":            with(t, "compose.yaml", "pids: 10", "pids: 11"),
 		"another restart policy":             with(t, "compose.yaml", "condition: any", "condition: none"),
 		"another capability":                 with(t, "compose.yaml", "SYS_TIME", "SYS_NICE"),
@@ -164,7 +164,7 @@ services:
     healthcheck: {interval: 1m, test: ok}
     deploy: {restart_policy: {condition: any}, resources: {limits: {pids: 10}}}
     cap_add: [SYS_TIME, NET_ADMIN]
-    mem_limit: 65536k
+    mem_reservation: 65536k
     ports:
       - {target: 90, published: "9090", protocol: tcp, mode: ingress}
       - "8080:80/tcp"

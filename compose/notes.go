@@ -26,12 +26,22 @@ func (l *loading) remarks(r *rendering) {
 		if s.Attach != nil {
 			l.note(key+".attach", "has no effect")
 		}
+		if s.Develop != nil {
+			l.note(key+".develop", "has no effect: it is for work on a laptop")
+		}
+		if s.CredentialSpec != nil {
+			l.note(key+".credential_spec", "has no effect: Compose ignores it, too")
+		}
 		l.deployRemarks(key+".deploy", s.Deploy)
 		for i, use := range s.Configs {
-			l.ownerRemark(fmt.Sprintf("%s.configs[%d]", key, i), types.FileReferenceConfig(use), r.model.Configs[use.Source].File)
+			object := types.FileObjectConfig(r.model.Configs[use.Source])
+			l.ownerRemark(fmt.Sprintf("%s.configs[%d]", key, i), types.FileReferenceConfig(use), object.File)
+			l.objectRemark("configs."+use.Source, object)
 		}
 		for i, use := range s.Secrets {
-			l.ownerRemark(fmt.Sprintf("%s.secrets[%d]", key, i), types.FileReferenceConfig(use), r.model.Secrets[use.Source].File)
+			object := types.FileObjectConfig(r.model.Secrets[use.Source])
+			l.ownerRemark(fmt.Sprintf("%s.secrets[%d]", key, i), types.FileReferenceConfig(use), object.File)
+			l.objectRemark("secrets."+use.Source, object)
 		}
 	}
 }
@@ -49,13 +59,36 @@ func (l *loading) deployRemarks(key string, d *types.DeployConfig) {
 	if r := d.RestartPolicy; r != nil && (r.Delay != nil || r.Window != nil) {
 		l.note(key+".restart_policy", "delay and window have no effect")
 	}
-	if r := d.Resources.Reservations; r != nil && r.NanoCPUs != 0 {
-		l.note(key+".resources.reservations.cpus", "has no effect")
+	l.updateRemarks(key+".update_config", d.UpdateConfig)
+	l.updateRemarks(key+".rollback_config", d.RollbackConfig)
+	for _, k := range swarmOnly(d) {
+		l.note(key+"."+k, "has no effect: it is for a swarm")
+	}
+}
+
+func (l *loading) updateRemarks(key string, u *types.UpdateConfig) {
+	if u == nil {
+		return
+	}
+	if u.FailureAction == "continue" {
+		l.note(key+".failure_action", "continue is not done: what fails is rolled back, or paused in a rollback")
+	}
+	if u.MaxFailureRatio != 0 {
+		l.note(key+".max_failure_ratio", "has no effect: one failure is enough")
 	}
 }
 
 func (l *loading) ownerRemark(key string, f types.FileReferenceConfig, file string) {
 	if file != "" && (f.UID != "" || f.GID != "" || f.Mode != nil) {
 		l.note(key, "uid, gid and mode have no effect on a file that is mounted")
+	}
+}
+
+func (l *loading) objectRemark(key string, o types.FileObjectConfig) {
+	if len(o.Labels) > 0 {
+		l.note(key+".labels", "has no effect: it is for a swarm")
+	}
+	if len(o.DriverOpts) > 0 {
+		l.note(key+".driver_opts", "has no effect: it is for a swarm")
 	}
 }

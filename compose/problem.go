@@ -107,7 +107,22 @@ func (ps *problems) conceal(env map[string]string) {
 		if text != p.Err.Error() {
 			p.Err = &concealed{text: text, err: p.Err}
 		}
+		p.Key = concealDependency(p.Key, names, env)
 	}
+}
+
+// concealDependency takes from a key the name of a dependency that a variable gave.
+func concealDependency(key string, names []string, env map[string]string) string {
+	before, on, ok := strings.Cut(key, ".depends_on.")
+	if !ok {
+		return key
+	}
+	for _, name := range names {
+		if len(env[name]) >= shortSecret && on == env[name] {
+			on = "${" + name + "}"
+		}
+	}
+	return before + ".depends_on." + on
 }
 
 // concealed is an error in other words.

@@ -42,9 +42,7 @@ func deployMistakes(service map[string]any) []keyError {
 		case action == nil, action == "", action == "pause":
 		case action == "rollback" && config == "rollback_config":
 			fail("failure_action", "must be pause: a rollback is never itself rolled back")
-		case action == "rollback":
-		case action == "continue":
-			fail("failure_action", "continue: %w", errUnsupported)
+		case action == "rollback", action == "continue": // continue is noted
 		default:
 			fail("failure_action", "must be rollback or pause, not %q", fmt.Sprint(action))
 		}
@@ -52,9 +50,6 @@ func deployMistakes(service map[string]any) []keyError {
 		case nil, "", "start-first", "stop-first":
 		default:
 			fail("order", "must be start-first or stop-first, not %q", fmt.Sprint(order))
-		}
-		if ratio := u["max_failure_ratio"]; ratio != nil && fmt.Sprint(ratio) != "0" {
-			fail("max_failure_ratio", "other than 0: %w", errUnsupported)
 		}
 		for _, key := range []string{"delay", "monitor"} {
 			if strings.HasPrefix(fmt.Sprint(u[key]), "-") {

@@ -67,7 +67,8 @@ func (l *loading) settle(r *rendering) {
 			replaceMap(service, "environment", set)
 		}
 		replaceMap(service, "labels", l.serviceLabels(config))
-		for _, done := range []string{"env_file", "label_file", "profiles", "extends", "build", "attach"} {
+		l.inlineProfiles(name, service)
+		for _, done := range []string{"env_file", "label_file", "profiles", "extends", "build", "attach", "develop", "credential_spec"} {
 			delete(service, done)
 		}
 		for other := range below(service, "depends_on") {
@@ -132,7 +133,11 @@ func (l *loading) serviceEnvironment(s types.ServiceConfig, env types.Mapping) (
 		if !ok {
 			continue
 		}
-		if problem := parseEnv(data, above, vars, false); problem != nil {
+		parse := func() *Problem { return parseEnv(data, above, vars, false) }
+		if f.Format == rawFormat {
+			parse = func() *Problem { return parseRaw(data, above, vars) }
+		}
+		if problem := parse(); problem != nil {
 			l.problems.add(problem)
 			return nil, false
 		}

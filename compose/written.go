@@ -43,7 +43,7 @@ func (r *rendering) apart() map[string]map[string]any {
 	out := map[string]map[string]any{}
 	for name := range below(r.tree, "services") {
 		kept := map[string]any{}
-		for _, key := range []string{"attach", "label_file"} {
+		for _, key := range []string{"attach", "label_file", "develop", "credential_spec", "security_opt"} {
 			if v, ok := r.service(name)[key]; ok {
 				kept[key] = v
 			}

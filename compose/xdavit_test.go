@@ -177,13 +177,10 @@ func TestMistakesInSettings(t *testing.T) {
 
 func TestMistakesInDeploy(t *testing.T) {
 	for config, want := range map[string]string{
-		"update_config: {failure_action: continue}":     "deploy.update_config.failure_action: continue: not supported by this version of davit",
-		"update_config: {failure_action: explode}":      "deploy.update_config.failure_action: must be rollback or pause",
-		"update_config: {order: random}":                "deploy.update_config.order: must be",
-		"update_config: {max_failure_ratio: 0.5}":       "deploy.update_config.max_failure_ratio: other than 0: not supported by this version of davit",
-		"rollback_config: {failure_action: rollback}":   "deploy.rollback_config.failure_action: must be pause: a rollback is never itself rolled back",
-		"update_config: {delay: -1s}":                   "deploy.update_config.delay: must not be negative",
-		"update_config: {order: stop-first}, mode: job": "deploy.mode: job: not supported",
+		"update_config: {failure_action: explode}":    "deploy.update_config.failure_action: must be rollback or pause",
+		"update_config: {order: random}":              "deploy.update_config.order: must be",
+		"rollback_config: {failure_action: rollback}": "deploy.rollback_config.failure_action: must be pause: a rollback is never itself rolled back",
+		"update_config: {delay: -1s}":                 "deploy.update_config.delay: must not be negative",
 	} {
 		root := write(t, one("services: {a: {image: a, deploy: {"+config+"}}}"))
 		_, err := Load(t.Context(), find(t, root), options(root))
