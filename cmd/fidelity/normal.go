@@ -206,6 +206,9 @@ func (n normal) list(v []any, field string, noise []string, told bool) any {
 	if len(out) == 0 && !told {
 		return nil
 	}
+	if anyFits(standing, field) {
+		return "STANDARD"
+	}
 	if anyFits(unordered, field) {
 		slices.SortFunc(out, func(a, b any) int { return cmp.Compare(encoded(a), encoded(b)) })
 		out = slices.CompactFunc(out, func(a, b any) bool { return encoded(a) == encoded(b) })

@@ -33,6 +33,9 @@ func TestWhatDiffersFromRunToRunIsTakenOut(t *testing.T) {
 		"lists in any order": {
 			`{'Config':{'Env':['B=2','A=1']},'HostConfig':{'Dns':['9.9.9.9','1.1.1.1'],'Binds':['/b:/b','/a:/a']}}`,
 			`{'Config':{'Env':['A=1','B=2']},'HostConfig':{'Dns':['9.9.9.9','1.1.1.1'],'Binds':['/a:/a','/b:/b']}}`},
+		"the engine's own list": {
+			`{'HostConfig':{'MaskedPaths':['/proc/kcore'],'ReadonlyPaths':[]}}`,
+			`{'HostConfig':{'MaskedPaths':'STANDARD'}}`},
 		"a host name by chance": {
 			`{'Id':'` + id + `','Config':{'Hostname':'0123456789ab'}}`,
 			`{'Config':{'Hostname':'ID'}}`},

@@ -26,6 +26,9 @@ var (
 		{"NetworkSettings.SandboxID", "given by the engine"},
 		{"NetworkSettings.Networks.*.NetworkID", "given by the engine; its name is compared"},
 		{"NetworkSettings.Networks.*.EndpointID", "given by the engine"},
+		{"NetworkSettings.Networks.*.IPAddress", "given at the start; what is asked for is compared as IPAMConfig"},
+		{"NetworkSettings.Networks.*.GlobalIPv6Address", "the same"},
+		{"NetworkSettings.Networks.*.IPv6Gateway", "the same"},
 		{"NetworkSettings.Networks.*.DNSNames", "the engine's own sum of the names"},
 	}
 	networkNoise = []rule{
@@ -58,6 +61,10 @@ var telling = []string{
 	"Config.Cmd", "Config.Entrypoint", "Config.StopTimeout", "HostConfig.Init", "HostConfig.MemorySwappiness",
 	"HostConfig.OomKillDisable", "HostConfig.PidsLimit",
 }
+
+// standing are lists that are the engine's own or empty: which of the two it is is
+// compared.
+var standing = []string{"HostConfig.MaskedPaths", "HostConfig.ReadonlyPaths"}
 
 // alike are values that mean the same to the engine as nothing said.
 var alike = []struct{ field, value, reason string }{
