@@ -101,7 +101,11 @@ func (b *bench) byCompose(ctx context.Context, s specimen) (m made, err error) {
 	if _, err := b.compose(ctx, s, "create", "--pull", "never", "--no-build"); err != nil {
 		return made{Refused: b.refusal(err)}, ctx.Err()
 	}
-	return b.look(ctx, s.stack.Name, b.normal(s, nil))
+	p, err := b.load(ctx, s)
+	if err != nil {
+		p = nil // davit refuses it: it is not compared
+	}
+	return b.look(ctx, s.stack.Name, b.normal(s, p))
 }
 
 // provideFor makes what Compose needs for the specimen and returns how to remove

@@ -29,6 +29,7 @@ const (
 	labelNumber  = "com.docker.compose.container-number"
 	labelNetwork = "com.docker.compose.network"
 	labelVolume  = "com.docker.compose.volume"
+	labelHash    = "com.docker.compose.config-hash"
 )
 
 // look asks the engine for everything of a project.
@@ -50,7 +51,7 @@ func (b *bench) look(ctx context.Context, project string, n normal) (made, error
 		if err := b.engine.Ask(ctx, "/containers/"+c.Id+"/json", nil, &one); err != nil {
 			return m, err
 		}
-		n.know(c.Id, strings.TrimPrefix(one["Name"].(string), "/"))
+		n.know(c.Id, strings.TrimPrefix(one["Name"].(string), "/"), labelsOf(one["Config"].(map[string]any)))
 		seen = append(seen, one)
 	}
 	for _, one := range seen {

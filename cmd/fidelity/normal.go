@@ -17,25 +17,30 @@ import (
 type normal struct {
 	// replace is from and to, in turns.
 	replace *[]string
-	// shorts are the short IDs of the project's containers.
+	// shorts are the short IDs of the project's containers, peers the whole ones by
+	// service, of the first container each.
 	shorts map[string]bool
+	peers  map[string]string
+	// project is davit's idea of the specimen, nil where it refuses it.
+	project *compose.Project
 }
 
-// normal is for one project on this bench. p is nil for Compose's.
+// normal is for one specimen on this bench.
 //
 // Tracked content that containers only read is mounted by davit from a copy named
 // by what it contains, so that a container keeps its file when the repository goes
 // on. That copy counts as the file itself.
 func (b *bench) normal(s specimen, p *compose.Project) normal {
-	n := normal{replace: &[]string{}, shorts: map[string]bool{}}
-	if p != nil {
-		for _, c := range p.Content {
-			if own, err := filepath.Rel(s.repo, c.From); err == nil && !c.Writable {
-				n.mean(c.To, filepath.Join(s.work, own))
-			}
+	n := normal{replace: &[]string{}, shorts: map[string]bool{}, peers: map[string]string{}, project: p}
+	n.mean(b.root, "ENGINE")
+	if p == nil {
+		return n
+	}
+	for _, c := range p.Content {
+		if own, err := filepath.Rel(s.repo, c.From); err == nil && !c.Writable {
+			n.mean(c.To, filepath.Join(s.work, own))
 		}
 	}
-	n.mean(b.root, "ENGINE")
 	return n
 }
 
@@ -43,9 +48,22 @@ func (b *bench) normal(s specimen, p *compose.Project) normal {
 func (n normal) mean(from, to string) { *n.replace = append(*n.replace, from, to) }
 
 // know lets a container's ID stand for its name.
-func (n normal) know(id, name string) {
+func (n normal) know(id, name string, labels map[string]string) {
 	n.mean(id, name)
 	n.shorts[id[:12]] = true
+	if labels[labelNumber] == "1" {
+		n.peers[labels[labelService]] = id
+	}
+}
+
+// hash replaces the hash of a service that shares with another: Compose hashes the
+// ID of that one's container. It stays, and differs, where davit would have hashed
+// something else over these containers.
+func (n normal) hash(labels map[string]any) {
+	service, _ := labels[labelService].(string)
+	if n.project == nil || labels[labelHash] == n.project.ConfigHash(service, n.project.HashContext(n.peers)) {
+		labels[labelHash] = "OF THE CONTAINERS SHARED WITH"
+	}
 }
 
 var (
@@ -62,8 +80,7 @@ func (n normal) container(c map[string]any) map[string]any {
 	config, _ := c["Config"].(map[string]any)
 	labels := n.labels(config)
 	if host, ok := c["HostConfig"].(map[string]any); ok && shares(host) {
-		// Compose hashes the ID of the container that is shared with.
-		delete(labels, "com.docker.compose.config-hash")
+		n.hash(labels)
 	}
 	if id, _ := c["Id"].(string); id != "" && config["Hostname"] == id[:12] {
 		config["Hostname"] = "ID"

@@ -44,7 +44,7 @@ func TestWhatDiffersFromRunToRunIsTakenOut(t *testing.T) {
 			`{'NetworkSettings':{'Networks':{'shop.example':{'Aliases':['web']}}}}`},
 		"another container's ID": {
 			`{'HostConfig':{'NetworkMode':'container:` + id + `'},'Config':{'Labels':{'com.docker.compose.config-hash':'x','a':'b'}}}`,
-			`{'HostConfig':{'NetworkMode':'container:shop-web-1'},'Config':{'Labels':{'a':'b'}}}`},
+			`{'HostConfig':{'NetworkMode':'container:shop-web-1'},'Config':{'Labels':{'a':'b','com.docker.compose.config-hash':'OF THE CONTAINERS SHARED WITH'}}}`},
 		"a volume without a name": {
 			`{'Mounts':[{'Type':'volume','Name':'` + strings.Repeat("ab", 32) + `'}]}`,
 			`{'Mounts':[{'Type':'volume','Name':'ANONYMOUS'}]}`},
@@ -61,7 +61,7 @@ func TestWhatDiffersFromRunToRunIsTakenOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := normal{replace: &[]string{}, shorts: map[string]bool{}}
 			n.mean("/data/files/5e/web.conf", "/work/web.conf")
-			n.know(id, "shop-web-1")
+			n.know(id, "shop-web-1", nil)
 			got, want := n.container(decode(t, c.engine)), decode(t, c.want)
 			if !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
 				t.Errorf("got  %s\nwant %s", encoded(got), encoded(want))
