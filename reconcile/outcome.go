@@ -30,6 +30,26 @@ type Stalled struct {
 func (s *Stalled) Error() string { return sentence(s.Reason, s.Err) }
 func (s *Stalled) Unwrap() error { return s.Err }
 
+// HookFailure is a command that ran in a container and failed.
+type HookFailure struct {
+	ExitCode int
+	// TimedOut is how long it was waited for in vain; 0 when it ended.
+	TimedOut time.Duration
+	// Output is the end of what it printed.
+	Output string
+}
+
+func (f *HookFailure) Error() string {
+	text := fmt.Sprintf("exited with code %d", f.ExitCode)
+	if f.TimedOut > 0 {
+		text = "did not end within " + brief(f.TimedOut)
+	}
+	if f.Output != "" {
+		text += ": " + f.Output
+	}
+	return text
+}
+
 // BuildFailure is a build that failed: the Dockerfile's fault, most likely.
 type BuildFailure struct {
 	// Tag is the build's.

@@ -54,6 +54,8 @@ type Step struct {
 	Create  Create
 	Gate    Gate
 	Restart string
+	// Hook is what StepHook runs.
+	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
 }
@@ -151,11 +153,13 @@ const (
 	StepUnplug
 	// StepUnmake removes a network that is made anew because its definition changed.
 	StepUnmake
+	// StepHook runs a command in a container.
+	StepHook
 )
 
 func (k StepKind) String() string {
 	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "leave", "policy",
-		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake"}[k]
+		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake", "hook"}[k]
 }
 
 // Mutates reports whether the step changes the engine.

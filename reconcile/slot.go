@@ -247,7 +247,6 @@ func (p *planner) create(u *unit, s slot, after ...int) int {
 
 // serve plans what leads s from created to in service and returns the last step.
 func (p *planner) serve(u *unit, s slot, after []int) int {
-	last := 0
 	if s.leave {
 		reason := "not to be found before it is ready"
 		if !p.plugged(u, *s.from) {
@@ -256,11 +255,13 @@ func (p *planner) serve(u *unit, s slot, after []int) int {
 		after = []int{p.add(Step{Kind: StepLeave, Service: u.Name, Replica: s.replica, Reason: reason}, after...)}
 	}
 	if s.start {
-		last = p.add(Step{Kind: StepStart, Service: u.Name, Replica: s.replica, Reason: p.startReason(u, s)}, after...)
-		u.started = append(u.started, last)
-		after = []int{last}
+		after = []int{p.add(Step{Kind: StepStart, Service: u.Name, Replica: s.replica, Reason: p.startReason(u, s)}, after...)}
 	}
-	last = p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u), Reason: p.gateText(u)}, after...)
+	after = p.postStart(u, s, after)
+	if s.start {
+		u.started = append(u.started, after...)
+	}
+	last := p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u), Reason: p.gateText(u)}, after...)
 	if s.join {
 		last = p.add(Step{Kind: StepJoin, Service: u.Name, Replica: s.replica, Reason: "ready: takes the name " + u.Name}, last)
 	}
@@ -297,6 +298,7 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no",
 			Reason: "restart no, before a stop that is meant to last"}, after...)}
 	}
+	after = p.preStop(c, after)
 	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
 	return p.stopped[c.ID]
 }

@@ -78,6 +78,8 @@ func blame(step reconcile.Step, err error) error {
 		return &fault{reason: fmt.Sprintf("%s could not be started: %v", step.Replica, err)}
 	case reconcile.StepJoin:
 		return &fault{reason: fmt.Sprintf("%s could not be given its service's name: %v", step.Replica, err)}
+	case reconcile.StepHook:
+		return &fault{reason: fmt.Sprintf("%s: its %s command failed: %v", step.Replica, step.Hook.Phase, err)}
 	case reconcile.StepUnmake:
 		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %v", step.Resource, err)}
 	case reconcile.StepRename:

@@ -51,6 +51,9 @@ type Adjuster interface {
 	Leave(ctx context.Context, id string, p *compose.Project, s compose.Service) error
 	// SetRestart sets the restart policy, in Compose's words, and verifies it.
 	SetRestart(ctx context.Context, id, policy string) error
+	// Run runs the command of a hook in a running container. Its error is a
+	// reconcile.HookFailure when the command ran and failed.
+	Run(ctx context.Context, id string, h reconcile.Hook) error
 	// Disconnect takes the container out of the network of that name.
 	Disconnect(ctx context.Context, id, network string) error
 	Rename(ctx context.Context, id, name string) error

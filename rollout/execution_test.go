@@ -579,3 +579,37 @@ func TestADependentOfAFailedStepNeverBegins(t *testing.T) {
 		}
 	}
 }
+
+// refusing makes every command in a container fail.
+type refusing struct{ *scripted }
+
+func (r refusing) Run(context.Context, string, reconcile.Hook) error {
+	return &reconcile.HookFailure{ExitCode: 3, Output: "no database"}
+}
+
+func TestAFailedCommandBeforeAGateFailsTheContentAndOneBeforeAStopDoesNot(t *testing.T) {
+	hook := func(phase reconcile.HookPhase, then reconcile.StepKind) (*scripted, reconcile.Result, []string) {
+		s := newScripted()
+		step := on(reconcile.StepHook, "web/1")
+		step.Hook = reconcile.Hook{Phase: phase, Timeout: time.Minute}
+		j := job(plan(step, on(then, "web/1", 1)))
+		var said []string
+		j.Report = func(e reconcile.Event) { said = append(said, string(e.Severity)+" "+e.Message) }
+		r := New(Options{Engine: refusing{s}, Journal: s}).Execute(t.Context(), j)
+		return s, r, said
+	}
+	s, r, _ := hook(reconcile.HookPostStart, reconcile.StepPolicy)
+	if r.Failure == nil || r.Failure.Reason != "web/1: its post_start command failed: exited with code 3: no database" || r.Failure.Container != "web/1" {
+		t.Errorf("failure %+v, error %v", r.Failure, r.Err)
+	}
+	equal(t, "done after a failed post_start", len(s.did()), 0)
+
+	s, r, said := hook(reconcile.HookPreStop, reconcile.StepStop)
+	if r.Failure != nil || r.Err != nil {
+		t.Errorf("failure %+v, error %v", r.Failure, r.Err)
+	}
+	equal(t, "done after a failed pre_stop", strings.Join(s.did(), "; "), "stop web/1")
+	if text := strings.Join(said, "\n"); !strings.Contains(text, "warning") || !strings.Contains(text, "no database") {
+		t.Errorf("nobody was told of the failed pre_stop:\n%s", text)
+	}
+}

@@ -142,6 +142,10 @@ func (s *scripted) SetRestart(ctx context.Context, id, policy string) error {
 	return s.change(ctx, "policy "+id+" "+policy)
 }
 
+func (s *scripted) Run(ctx context.Context, id string, h reconcile.Hook) error {
+	return s.change(ctx, "hook "+id+" "+h.Phase.String())
+}
+
 func (s *scripted) Disconnect(ctx context.Context, id, network string) error {
 	return s.change(ctx, "unplug "+id+" "+network)
 }

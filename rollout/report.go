@@ -32,7 +32,10 @@ func (x *execution) reportDone(o outcome) {
 	if o.verdict != "" {
 		text += ": " + o.verdict
 	}
-	if o.unrecorded != nil {
+	if o.remark != nil {
+		text += ": it failed: " + o.remark.Error()
+	}
+	if o.unrecorded != nil || o.remark != nil {
 		severity = reconcile.SeverityWarning
 	}
 	x.executor.log.Info("step done", x.with(o)...)
@@ -64,6 +67,9 @@ func unrecorded(o outcome) string {
 // with are the attributes of a step that ended.
 func (x *execution) with(o outcome) []any {
 	attrs := x.about(o.task.step)
+	if o.remark != nil {
+		attrs = append(attrs, slog.String("remark", x.executor.scrub(o.remark.Error())))
+	}
 	if o.err != nil {
 		attrs = append(attrs, slog.String("error", x.executor.scrub(o.err.Error())))
 	}

@@ -128,6 +128,8 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 		return introduce(plan, t, func(s compose.Service) error { return e.engine.Leave(ctx, t.id, plan.Project, s) })
 	case reconcile.StepPolicy:
 		return outcome{err: e.engine.SetRestart(ctx, t.id, policy(step))}
+	case reconcile.StepHook:
+		return e.hook(ctx, t)
 	case reconcile.StepStop:
 		return outcome{err: e.engine.Stop(ctx, t.id)}
 	case reconcile.StepRename:
@@ -148,6 +150,8 @@ func limit(plan reconcile.Plan, step reconcile.Step) time.Duration {
 	switch step.Kind {
 	case reconcile.StepPull, reconcile.StepBuild:
 		return pullLimit
+	case reconcile.StepHook:
+		return step.Hook.Timeout + callLimit
 	case reconcile.StepStop:
 		if plan.Project == nil {
 			return stopLimit

@@ -30,6 +30,8 @@ type outcome struct {
 	verdict string
 	// err says that the step did not succeed; errAbandoned that it was given up.
 	err error
+	// remark is what went wrong in a step that succeeded all the same.
+	remark error
 	// unrecorded is why the journal does not know how the step ended.
 	unrecorded error
 }

@@ -1,6 +1,10 @@
 package enginetest
 
-import "time"
+import (
+	"time"
+
+	"davit/reconcile"
+)
 
 // Behaviour is what the containers of an image do once they run. The zero value
 // runs for ever, has no health check and ends at once when asked to.
@@ -35,6 +39,8 @@ type Behaviour struct {
 	Volumes []string
 	// Platform is what the image is made for, os/arch[/variant]; "" says nothing.
 	Platform string
+	// Hooks are the exit codes of the commands that are run in it; 0 for others.
+	Hooks map[reconcile.HookPhase]int
 	// Log is what the process writes.
 	Log string
 }

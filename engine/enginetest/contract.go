@@ -38,6 +38,7 @@ type Subject interface {
 	SetRestart(ctx context.Context, id, policy string) error
 	Rename(ctx context.Context, id, name string) error
 	Disconnect(ctx context.Context, id, network string) error
+	Run(ctx context.Context, id string, h reconcile.Hook) error
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)
 	Evidence(ctx context.Context, id string, lines int) (string, error)
 }
@@ -80,6 +81,7 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"the restart policy is what was set", policies},
 		{"a container is renamed", renames},
 		{"a network is made anew under a container that stays", renews},
+		{"a command is run in a container that runs", runs},
 		{"networks are made once and external ones never", networks},
 		{"volumes are kept and carried over", volumes},
 		{"images are found, tagged and collected", images},

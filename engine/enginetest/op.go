@@ -39,11 +39,12 @@ const (
 	OpPolicy
 	OpRename
 	OpBuild
+	OpRun
 )
 
 func (k OpKind) String() string {
 	return [...]string{"pull", "tag", "untag", "remove-image", "create-network", "remove-network", "create-volume",
-		"create", "start", "stop", "remove", "disconnect", "connect", "policy", "rename", "build"}[k]
+		"create", "start", "stop", "remove", "disconnect", "connect", "policy", "rename", "build", "run"}[k]
 }
 
 // Moment says on which side of a mutation an Interrupt is called.

@@ -38,8 +38,26 @@ func run(args []string) error {
 		return resolve(args[1])
 	case "stat":
 		return stat(args[1])
+	case "hook":
+		return hook(os.Getenv("HOOK"))
 	}
 	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// hook does what a command that is run in a container may do: end well, fail with
+// the code in how, or never end.
+func hook(how string) error {
+	fmt.Println("as told:", how)
+	if how == "never" {
+		time.Sleep(time.Hour)
+	}
+	code, err := strconv.Atoi(how)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "sorry")
+	os.Exit(code)
+	return nil
 }
 
 func serve() error {

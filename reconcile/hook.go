@@ -1,0 +1,107 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"davit/compose"
+)
+
+// Hook is a command that StepHook runs in a container.
+type Hook struct {
+	Phase HookPhase
+	types.ServiceHook
+	// Timeout is how long it may take.
+	Timeout time.Duration
+}
+
+// HookPhase is when a hook is run.
+type HookPhase int
+
+const (
+	// HookPostStart: after each start, before the gate. Its failure is the gate's.
+	HookPostStart HookPhase = iota
+	// HookPreStop: before each stop. Its failure does not keep the container running.
+	HookPreStop
+)
+
+func (p HookPhase) String() string { return [...]string{"post_start", "pre_stop"}[p] }
+
+// defaultGrace is Compose's stop_grace_period where none is declared.
+const defaultGrace = 10 * time.Second
+
+// postStart plans the commands that come after the start of s, one after another.
+// They are run again where an agent ended between the start and the gate: nobody
+// knows how far they came.
+func (p *planner) postStart(u *unit, s slot, after []int) []int {
+	if !s.start && !p.unfinished(u, s) {
+		return after
+	}
+	for _, h := range u.Config.PostStart {
+		after = []int{p.add(Step{Kind: StepHook, Service: u.Name, Replica: s.replica,
+			Hook:   Hook{Phase: HookPostStart, ServiceHook: h, Timeout: u.Settings.StartTimeout},
+			Reason: hookText(HookPostStart, h)}, after...)}
+	}
+	return after
+}
+
+// unfinished reports whether the container of s runs and was not put into service
+// yet: it gets its restart policy only then.
+func (p *planner) unfinished(u *unit, s slot) bool {
+	return s.from != nil && s.from.Running() && s.from.Restart == "no" && (declaredRestart(u.Config) != "no" || !p.desired.Settled)
+}
+
+// preStop plans the commands that come before the stop of c, as they were declared
+// when it was made.
+func (p *planner) preStop(c Container, after []int) []int {
+	if !c.Running() {
+		return after
+	}
+	s, ok := p.madeFrom(c)
+	if !ok {
+		return after
+	}
+	grace := defaultGrace
+	if s.StopGracePeriod != nil {
+		grace = time.Duration(*s.StopGracePeriod)
+	}
+	for _, h := range s.PreStop {
+		after = []int{p.add(Step{Kind: StepHook, Service: c.Service, Replica: replicaOf(c),
+			Hook:   Hook{Phase: HookPreStop, ServiceHook: h, Timeout: max(grace, time.Second)},
+			Reason: hookText(HookPreStop, h)}, after...)}
+	}
+	return after
+}
+
+// madeFrom is the service that c was made from, as far as anybody knows: of the
+// project before, or of the one that is planned for.
+func (p *planner) madeFrom(c Container) (types.ServiceConfig, bool) {
+	var last types.ServiceConfig
+	found := false
+	for _, project := range []*compose.Project{p.desired.PreviousProject, p.project} {
+		if project == nil {
+			continue
+		}
+		s, ok := project.Service(c.Service)
+		if ok && s.Hash == c.Spec {
+			return s.Config, true
+		}
+		if ok {
+			last, found = s.Config, true
+		}
+	}
+	return last, found
+}
+
+// hookText names a command without what may be secret in it.
+func hookText(phase HookPhase, h types.ServiceHook) string {
+	words := slices.Clone([]string(h.Command))
+	if len(words) > 1 {
+		words = append(words[:1], "…")
+	}
+	return fmt.Sprintf("%s: %s", phase, strings.Join(words, " "))
+}
