@@ -38,6 +38,7 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 	p := &Project{
 		Name:       l.stack.Name,
 		Files:      l.survey.files(),
+		Main:       l.mainFiles(),
 		WorkingDir: place.home,
 		Unset:      real.needs(),
 		Content:    place.contents(),

@@ -21,7 +21,8 @@ type stored struct {
 	Notes      []Note            `json:"notes"`
 	Content    []Content         `json:"content"`
 	Parts      map[string]string `json:"parts"`
-	// Written and Origin are missing in what earlier versions stored.
+	// Main, Written and Origin are missing in what earlier versions stored.
+	Main    []string           `json:"main,omitempty"`
 	Written map[string]written `json:"written,omitempty"`
 	Origin  *Origin            `json:"origin,omitempty"`
 	// Sensitive is as secret as the model, and sealed with it.
@@ -55,7 +56,7 @@ func (p *Project) Marshal() ([]byte, error) {
 	s := stored{
 		Version: storedVersion, Name: p.Name, Files: p.Files, WorkingDir: p.WorkingDir, Model: rendered,
 		Settings: p.Settings, Hash: p.Hash, Unset: p.Unset, Notes: p.Notes, Content: p.Content, Parts: p.parts,
-		Written: p.written, Origin: p.Origin, Sensitive: p.Sensitive,
+		Main: p.Main, Written: p.written, Origin: p.Origin, Sensitive: p.Sensitive,
 	}
 	for _, v := range p.Services {
 		s.Services = append(s.Services, storedService{
@@ -85,7 +86,7 @@ func Unmarshal(data []byte) (*Project, error) {
 	p := &Project{
 		Name: s.Name, Files: s.Files, WorkingDir: s.WorkingDir, Settings: s.Settings, Hash: s.Hash,
 		Unset: s.Unset, Notes: s.Notes, Content: s.Content, rendered: s.Model, parts: s.Parts,
-		written: s.Written, Origin: s.Origin, Sensitive: s.Sensitive,
+		Main: s.Main, written: s.Written, Origin: s.Origin, Sensitive: s.Sensitive,
 	}
 	var err error
 	if p.Model, err = toModel(p.Name, p.WorkingDir, p.rendered); err != nil {

@@ -14,6 +14,9 @@ type Project struct {
 	// Files are the compose files that made it, relative to the source's root,
 	// main file first.
 	Files []string
+	// Main are the files that were found or listed, relative to the stack's
+	// directory: the main file and its overrides, without what they include.
+	Main []string
 	// WorkingDir is the stack's project directory on the host. Relative binds
 	// that Git does not track live below it.
 	WorkingDir string

@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +55,7 @@ func containerLabels(r reconcile.CreateRequest, instance string) map[string]stri
 		labelConfigHash:   configHash(r),
 		labelDependsOn:    dependencies(r.Service.Config.DependsOn),
 		labelImage:        r.Image.ID,
-		labelFiles:        configFiles(r.Project),
+		labelFiles:        r.Project.ConfigFiles(),
 		labelWorkingDir:   r.Project.WorkingDir,
 		labelVersion:      composeVersion,
 		labelInstance:     instance,
@@ -92,23 +91,6 @@ func dependencies(on types.DependsOnConfig) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, ",")
-}
-
-// configFiles are absolute in Compose's label; davit knows them relative to the
-// source's root, and the project directory is where an operator looks. A stack that
-// Compose ran before keeps the files that it was run from.
-func configFiles(p *compose.Project) string {
-	if p.Origin != nil && p.Origin.ConfigFiles != "" {
-		return p.Origin.ConfigFiles
-	}
-	var files []string
-	for _, f := range p.Files {
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(p.WorkingDir, f)
-		}
-		files = append(files, f)
-	}
-	return strings.Join(files, ",")
 }
 
 // networkLabels and volumeLabels are Compose's, its own hash of the definition

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -76,8 +74,8 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		Name: r.Create.Name, Stack: r.Project.Name, Service: r.Service.Name, Number: r.Number,
 		Instance: e.instance, Release: r.Release, Spec: r.Service.Hash, Version: r.Version,
 		ImageRef: ref, ImageID: p.id, Restart: restart,
-		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: configFiles(r.Project),
-		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{},
+		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: r.Project.ConfigFiles(),
+		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{}, Borrows: borrows(r),
 	}
 	if err := e.borrow(c, r); err != nil {
 		return nil, err
@@ -137,21 +135,6 @@ func final(c reconcile.Create) string {
 		return c.Final
 	}
 	return c.Name
-}
-
-// configFiles is Compose's label.
-func configFiles(p *compose.Project) string {
-	if p.Origin != nil && p.Origin.ConfigFiles != "" {
-		return p.Origin.ConfigFiles
-	}
-	var files []string
-	for _, f := range p.Files {
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(p.WorkingDir, f)
-		}
-		files = append(files, f)
-	}
-	return strings.Join(files, ",")
 }
 
 // mount gives the container its volumes: declared ones, carried ones where
