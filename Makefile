@@ -33,8 +33,9 @@ demo: build ## a story on a real engine that checks what it tells
 lint: ## gofmt, go vet, staticcheck, shell syntax
 	scripts/lint
 
-bench: ## the Go benchmarks of the planner and the loader
+bench: build ## the planner and the loader; 50 stacks on an engine of their own, needs root
 	go test -run '^$$' -bench . -benchmem ./reconcile/... ./compose/...
+	go run ./cmd/bench -davit bin/davit
 
 composer: ## bin/composer: Docker Compose itself, which davit is held against
 	cd tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/composer ./composer

@@ -2,17 +2,24 @@ package testbed
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// build compiles a package of this module to bin/testbed and returns where it is.
-// The compiler leaves a binary that is up to date alone; the lock keeps test
-// processes that run side by side from writing one file.
+// build compiles a package of this module below bin/testbed and returns where it
+// is. The compiler leaves a binary that is up to date alone; the lock keeps test
+// processes that run side by side from writing one file. What it returns is named
+// by its content, so that a change of the sources during a test does not change
+// what that test runs.
 func build(ctx context.Context, pkg, name string) (string, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -36,8 +43,40 @@ func build(ctx context.Context, pkg, name string) (string, error) {
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, output)
 	}
-	return target, nil
+	return settle(target)
 }
+
+// settle gives a binary a second name that no other content gets, and lets go of
+// the names of builds that nobody can be running any more.
+func settle(binary string) (string, error) {
+	content, err := os.ReadFile(binary)
+	if err != nil {
+		return "", fmt.Errorf("read what was built: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	settled := binary + "-" + hex.EncodeToString(sum[:6])
+	if err := os.Link(binary, settled); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("keep what was built: %w", err)
+	}
+	now := time.Now()
+	if err := os.Chtimes(settled, now, now); err != nil {
+		return "", fmt.Errorf("keep what was built: %w", err)
+	}
+	earlier, err := filepath.Glob(binary + "-*")
+	if err != nil {
+		return "", fmt.Errorf("look for earlier builds: %w", err)
+	}
+	for _, name := range earlier {
+		if info, err := os.Stat(name); err == nil && now.Sub(info.ModTime()) > forgotten {
+			_ = os.Remove(name) // what stays costs space alone
+		}
+	}
+	return settled, nil
+}
+
+// forgotten is how long ago a build must have been asked for to be nobody's: far
+// longer than any test runs.
+const forgotten = 6 * time.Hour
 
 func moduleRoot(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()

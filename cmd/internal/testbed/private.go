@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,6 +26,11 @@ type PrivateEngine struct {
 	containerd *exec.Cmd
 	dockerd    *exec.Cmd
 }
+
+// addressPool is dockerd's option for the addresses of networks. Its own pools
+// hold few networks, so a private engine has room for a thousand unless told
+// otherwise.
+const addressPool = "--default-address-pool"
 
 // NewPrivateEngine starts an engine that ends with its owner. Args add to those of
 // dockerd, such as "--live-restore".
@@ -72,7 +78,10 @@ func (p *PrivateEngine) Start() {
 	namespace := fmt.Sprintf("--net=/proc/%d/ns/net", p.space.Process.Pid)
 	args := append([]string{namespace, "dockerd",
 		"--containerd", p.path("cd.sock"), "--data-root", p.path("data"), "--exec-root", p.path("exec"),
-		"--pidfile", p.path("pid"), "--host", p.Host, "--default-address-pool", "base=10.200.0.0/16,size=26"}, p.args...)
+		"--pidfile", p.path("pid"), "--host", p.Host}, p.args...)
+	if !slices.Contains(p.args, addressPool) {
+		args = append(args, addressPool, "base=10.200.0.0/16,size=26")
+	}
 	p.dockerd = p.spawn(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}, "nsenter", args...)
 	deadline := time.Now().Add(time.Minute)
 	for {

@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"davit/cmd/internal/testbed"
+)
+
+// Docker's address pools hold few networks. Whoever reaches their end is told so,
+// and how to widen them; the stacks that have a network do not notice.
+func TestTheEndOfTheAddressPoolsIsToldWithItsRemedy(t *testing.T) {
+	t.Parallel()
+	// Room for the engine's own bridge and for one network.
+	i := newIsland(t, "pools", "--default-address-pool", "base=10.201.0.0/29,size=30")
+	app := nimble("1")
+	image := i.bed.Load("app:1", app)
+	files := map[string]string{}
+	stacks := []*testbed.Stack{i.bed.Stack("one"), i.bed.Stack("two"), i.bed.Stack("three")}
+	for _, s := range stacks {
+		files[s.Name+"/compose.yaml"] = fmt.Sprintf("name: %s\nservices:\n  web: {image: %q, pull_policy: never, stop_grace_period: 2s, x-davit: {monitor: 0s}}\n", s.Name, image.Ref)
+	}
+	i.repo.Release("v1.0.0", files)
+	i.agent.Start()
+
+	var lucky *testbed.Stack
+	short := 0
+	for _, s := range stacks {
+		status := i.agent.WaitStatus(s.Name, "a network, or the reason why not", func(st testbed.Status) bool {
+			return st.Sync == "synced" || strings.Contains(st.LastError, "default-address-pools")
+		})
+		if status.Sync == "synced" {
+			lucky = s
+			continue
+		}
+		short++
+		for _, want := range []string{"address pool", "31 networks", "/etc/docker/daemon.json"} {
+			if !strings.Contains(status.LastError, want) {
+				t.Errorf("status of %s does not say %q: %s", s.Name, want, status.LastError)
+			}
+		}
+		if status.Sync != "waiting" {
+			t.Errorf("%s is %s, want waiting", s.Name, status.Sync)
+		}
+	}
+	if lucky == nil || short != 2 {
+		t.Fatalf("%d stacks are short of a network, want 2 of 3", short)
+	}
+	if text := i.agent.CLI("status").Stdout; !strings.Contains(text, "default-address-pools") {
+		t.Errorf("the status that people read does not say it:\n%s", text)
+	}
+}
