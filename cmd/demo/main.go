@@ -23,7 +23,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 
 	n := newNarrator(ctx, os.Stdout)
-	n.tell(func() { (&story{narrator: n}).tell(*davit) })
+	n.Run(func() { (&story{narrator: n}).tell(*davit) })
 	switch {
 	case n.Failed():
 		fmt.Println("\nThe demo FAILED.")

@@ -70,11 +70,16 @@ func (o *Owner) Logf(format string, args ...any) {
 	fmt.Fprintln(o.out, strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
 }
 
+// Fail notes that something went wrong.
+func (o *Owner) Fail() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failed = true
+}
+
 // Errorf implements TB.
 func (o *Owner) Errorf(format string, args ...any) {
-	o.mu.Lock()
-	o.failed = true
-	o.mu.Unlock()
+	o.Fail()
 	o.Logf(format, args...)
 }
 
