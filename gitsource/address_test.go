@@ -74,7 +74,7 @@ func FuzzParseAddress(f *testing.F) {
 		if a.scheme == schemeLocal && (err != nil || again != a) {
 			t.Errorf("%+v is printed as %q and read as %+v, %v", a, a, again, err)
 		}
-		if dir := identity(a, Selector{}); strings.ContainsAny(dir, "/.") || len(dir) > 60 {
+		if dir := identity(a, Options{}); strings.ContainsAny(dir, "/.") || len(dir) > 60 {
 			t.Errorf("directory %q", dir)
 		}
 	})

@@ -8,6 +8,9 @@ import (
 
 // Options say which repository to poll, what of it, and how.
 type Options struct {
+	// Name tells it from other sources, which may be of the same repository. A source
+	// without one is the only one.
+	Name string
 	// URL is https://, http://, ssh:// or host:path as SSH writes it, an absolute
 	// path, or file://. It never holds a password.
 	URL string

@@ -59,7 +59,7 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
 	}
-	shelf, err := openShelf(filepath.Join(data, "sources", identity(at, o.Selector)))
+	shelf, err := openShelf(filepath.Join(data, "sources", identity(at, o)))
 	if err != nil {
 		return nil, fmt.Errorf("open source %s: %w", at, err)
 	}
@@ -71,9 +71,15 @@ func New(o Options) (*Source, error) {
 }
 
 // identity names a source's directory. Another selector is another source, so
-// that what it restores was selected by it.
-func identity(at address, s Selector) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%q %q %q %q %q %t", at, s.Branch, s.Tag, s.Semver, s.Commit, s.TagPrefix, s.Prerelease))
+// that what it restores was selected by it; so is another name, since two polls
+// never share a directory.
+func identity(at address, o Options) string {
+	s := o.Selector
+	text := fmt.Appendf(nil, "%s\n%q %q %q %q %q %t", at, s.Branch, s.Tag, s.Semver, s.Commit, s.TagPrefix, s.Prerelease)
+	if o.Name != "" {
+		text = fmt.Appendf(text, "\n%s", o.Name)
+	}
+	sum := sha256.Sum256(text)
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
 			return r

@@ -38,6 +38,7 @@ type Executor struct {
 	log       *slog.Logger
 	parallel  int
 	bells     bells
+	pulls     pulls
 }
 
 var _ reconcile.Executor = (*Executor)(nil)
@@ -51,6 +52,7 @@ func New(o Options) *Executor {
 		scrub:     o.Scrub,
 		log:       o.Logger,
 		parallel:  o.Parallel,
+		pulls:     pulls{engine: o.Engine},
 	}
 	if e.scrub == nil {
 		e.scrub = func(text string) string { return text }

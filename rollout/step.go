@@ -105,7 +105,7 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 	plan, step := job.Plan, t.step
 	switch step.Kind {
 	case reconcile.StepPull:
-		image, err := e.engine.Pull(ctx, step.Image)
+		image, err := e.pulls.pull(ctx, step.Image)
 		return outcome{image: image, err: err}
 	case reconcile.StepBuild:
 		image, err := e.engine.Build(ctx, step.Image)

@@ -10,12 +10,13 @@ import (
 
 // Status answers GET /v1/status.
 type Status struct {
-	Stacks []reconcile.StackStatus `json:"stacks"`
+	Sources []SourceStatus          `json:"sources"`
+	Stacks  []reconcile.StackStatus `json:"stacks"`
 }
 
 // NewStatus is what the agent shows, with empty lists where Go has nil.
-func NewStatus(stacks []reconcile.StackStatus) Status {
-	s := Status{Stacks: make([]reconcile.StackStatus, len(stacks))}
+func NewStatus(stacks []reconcile.StackStatus, sources []SourceStatus) Status {
+	s := Status{Sources: list(sources), Stacks: make([]reconcile.StackStatus, len(stacks))}
 	for i, stack := range stacks {
 		services := make([]reconcile.ServiceStatus, len(stack.Services))
 		for j, service := range stack.Services {
@@ -147,8 +148,27 @@ func (p Plans) Blocked() bool {
 	return slices.ContainsFunc(p.Plans, func(plan Plan) bool { return plan.Blocked != "" })
 }
 
-// SourceStatus answers GET /v1/source and POST /v1/poll.
+// SourceReport answers GET /v1/source, POST /v1/poll and orders to apply. Its own
+// keys are those of the first source in trouble, else of the first one: they are
+// from when there was only one.
+type SourceReport struct {
+	SourceStatus
+	Sources []SourceStatus `json:"sources"`
+}
+
+// NewSourceReport is a report of at least one source.
+func NewSourceReport(sources []SourceStatus) SourceReport {
+	r := SourceReport{SourceStatus: sources[0], Sources: sources}
+	if i := slices.IndexFunc(sources, func(s SourceStatus) bool { return s.LastError != "" }); i >= 0 {
+		r.SourceStatus = sources[i]
+	}
+	return r
+}
+
+// SourceStatus is how one source stands.
 type SourceStatus struct {
+	// Name is "" where there is only one source and nobody named it.
+	Name     string `json:"name"`
 	Source   string `json:"source"`
 	Revision string `json:"revision"`
 	Commit   string `json:"commit"`

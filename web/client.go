@@ -49,8 +49,8 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.get(ctx, "/v1/status", nil, &s)
 }
 
-// Source describes the agent's source.
-func (c *Client) Source(ctx context.Context) (s SourceStatus, err error) {
+// Source describes the agent's sources.
+func (c *Client) Source(ctx context.Context) (s SourceReport, err error) {
 	return s, c.get(ctx, "/v1/source", nil, &s)
 }
 
@@ -83,14 +83,15 @@ func (c *Client) Config(ctx context.Context, stack string, values bool) (r Rende
 	return r, c.get(ctx, "/v1/config/"+url.PathEscape(stack), q, &r)
 }
 
-// Poll lists the source now and returns when its result is declared.
-func (c *Client) Poll(ctx context.Context) (s SourceStatus, err error) {
-	return s, c.post(ctx, "/v1/poll", Order{}, &s)
+// Poll lists a source now, all of them for "", and returns when the results are
+// declared.
+func (c *Client) Poll(ctx context.Context, source string) (s SourceReport, err error) {
+	return s, c.post(ctx, "/v1/poll?"+url.Values{"source": {source}}.Encode(), Order{}, &s)
 }
 
-// Apply lists the source now and wakes a stack, or every one for "". What became
-// of it is for Status and Events to tell.
-func (c *Client) Apply(ctx context.Context, stack string) (s SourceStatus, err error) {
+// Apply lists the stack's source now and wakes the stack, or all of both for "".
+// What became of it is for Status and Events to tell.
+func (c *Client) Apply(ctx context.Context, stack string) (s SourceReport, err error) {
 	path := "/v1/apply"
 	if stack != "" {
 		path = "/v1/stacks/" + url.PathEscape(stack) + "/apply"

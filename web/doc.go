@@ -3,7 +3,7 @@
 // agent can do, so there is no further authentication.
 //
 // The package knows nothing about reconciling. It reads from four small
-// interfaces (an Agent, a History, an EventLog, a Source) and translates: nouns
+// interfaces (an Agent, a History, an EventLog, Sources) and translates: nouns
 // of the hub to the wire types in api.go, errors to status codes, and back in
 // Client. The wire types are documented in docs/json.md and do not change
 // within /v1.

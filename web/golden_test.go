@@ -25,8 +25,8 @@ func TestJSONShapesAreTheDocumentedOnes(t *testing.T) {
 				Health: reconcile.ConditionHealthy, Since: at, LastFetch: &fetched,
 				Services: []reconcile.ServiceStatus{{Name: "web", Desired: 2, Ready: 2, Image: "shop:1.3.0", Containers: []string{"c1", "c2"}}, {Name: "cron"}}},
 			{Name: "new", Sync: reconcile.SyncWaiting, Health: reconcile.ConditionUnknown, WaitingFor: "image shop:2: not found", Since: at},
-		}),
-		"status of nothing": web.NewStatus(nil),
+		}, []web.SourceStatus{{Name: "ops", Source: "https://git.example/ops", LastFetch: &fetched}}),
+		"status of nothing": web.NewStatus(nil, nil),
 		"history": web.NewHistory([]reconcile.Release{
 			{Stack: "shop", Seq: 3, Kind: reconcile.KindAutoRollback, Trigger: reconcile.TriggerFailure, Restores: 1, RollbackOf: 2,
 				Version: "v1.2.0", Revision: "main@sha1:aa", Commit: "aa", Reason: "release 2 failed", Started: at},
@@ -44,7 +44,7 @@ func TestJSONShapesAreTheDocumentedOnes(t *testing.T) {
 				{ID: 2, After: []int{1}, Kind: reconcile.StepCreate, Service: "web", Replica: reconcile.Replica{Service: "web", Number: 3}, Reason: "image changed"}}},
 			{Stack: "quiet"},
 		})),
-		"source": web.SourceStatus{Source: "https://git.example/ops", Revision: "main@sha1:9d10e44", LastFetch: &fetched},
+		"source": web.NewSourceReport([]web.SourceStatus{{Source: "https://git.example/ops", Revision: "main@sha1:9d10e44", LastFetch: &fetched}}),
 	}
 	for name, value := range shapes {
 		t.Run(name, func(t *testing.T) { golden(t, name+".json", value) })

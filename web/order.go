@@ -6,16 +6,22 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"davit/reconcile"
 )
 
 func (s *Server) poll(r *http.Request) (any, error) {
-	if err := s.Source.Poll(r.Context()); err != nil {
+	name := r.URL.Query().Get("source")
+	named := func(x SourceStatus) bool { return x.Name == name }
+	if name != "" && !slices.ContainsFunc(s.Sources.States(), named) {
+		return nil, &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("source %q: not found", name), Hint: "`davit status` lists every source"}
+	}
+	if err := s.Sources.Poll(r.Context(), name); err != nil {
 		return nil, err
 	}
-	return s.Source.State(), nil
+	return NewSourceReport(s.Sources.States()), nil
 }
 
 // done answers an order that has nothing to show.
@@ -60,9 +66,13 @@ func (s *Server) order(r *http.Request) (any, error) {
 func (s *Server) applyAll(r *http.Request) (any, error) { return s.wake(r, "") }
 
 func (s *Server) wake(r *http.Request, stack string) (any, error) {
+	source, err := s.sourceOf(r, stack)
+	if err != nil {
+		return nil, err
+	}
 	// A source that is down is no reason not to correct drift: its error is in
 	// the answer.
-	if err := s.Source.Poll(r.Context()); err != nil && r.Context().Err() != nil {
+	if err := s.Sources.Poll(r.Context(), source); err != nil && r.Context().Err() != nil {
 		return nil, err
 	}
 	if stack != "" {
@@ -71,7 +81,23 @@ func (s *Server) wake(r *http.Request, stack string) (any, error) {
 		}
 	}
 	s.Agent.Wake(stack, reconcile.TriggerCLI)
-	return s.Source.State(), nil
+	return NewSourceReport(s.Sources.States()), nil
+}
+
+// sourceOf is the name of the source that a stack belongs to: a source that hangs
+// is no other stack's concern. It is "" for all stacks, and for one that may yet
+// be declared anywhere.
+func (s *Server) sourceOf(r *http.Request, stack string) (string, error) {
+	if stack == "" || len(s.Sources.States()) < 2 {
+		return "", nil
+	}
+	stacks, err := s.Agent.Status(r.Context())
+	for _, k := range stacks {
+		if k.Name == stack {
+			return k.Source, err
+		}
+	}
+	return "", err
 }
 
 func (s *Server) suspend(r *http.Request, o Order) (any, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,8 +53,34 @@ func TestApplyPollsFirstAndSurvivesASourceThatIsDown(t *testing.T) {
 	if err := client(t, serve(t, a)).Order(t.Context(), "shop", "apply", web.Order{}); err != nil {
 		t.Fatal(err)
 	}
-	if a.polls != 1 || len(a.orders) != 1 {
-		t.Errorf("%d polls, orders %v; want one of each", a.polls, a.orders)
+	if len(a.polls) != 1 || len(a.orders) != 1 {
+		t.Errorf("polls %q, orders %v; want one of each", a.polls, a.orders)
+	}
+}
+
+func TestOnlyTheSourceThatIsMeantIsPolled(t *testing.T) {
+	a := newAgent()
+	a.sources = []web.SourceStatus{{Name: "a", Source: "https://git.example/a"}, {Name: "b", Source: "https://git.example/b", LastError: "no route"}}
+	a.stacks[0].Source = "b"
+	c := client(t, serve(t, a))
+	for _, stack := range []string{"shop", ""} {
+		if _, err := c.Apply(t.Context(), stack); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := c.Poll(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"b", "", "a"}; !slices.Equal(a.polls, want) {
+		t.Errorf("polled %q, want %q", a.polls, want)
+	}
+	if report.Name != "b" || report.LastError != "no route" || !reflect.DeepEqual(report.Sources, a.sources) {
+		t.Errorf("reported %+v, want all sources and, as the only one, that in trouble", report)
+	}
+	var refused *web.Error
+	if _, err := c.Poll(t.Context(), "c"); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+		t.Errorf("a source that is not there: %v", err)
 	}
 }
 
@@ -109,7 +136,7 @@ func TestBadRequestsAreRefusedPrecisely(t *testing.T) {
 		"nothing rendered":   {"GET", "/v1/config/shop", "", 404, "no release"},
 	}
 	a := newAgent()
-	h := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Source: a, Logger: slog.New(slog.DiscardHandler)}).Handler(t.Context())
+	h := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Sources: a, Logger: slog.New(slog.DiscardHandler)}).Handler(t.Context())
 	server := httptest.NewServer(h)
 	defer server.Close()
 	for name, test := range tests {

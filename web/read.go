@@ -18,10 +18,10 @@ func (s *Server) status(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewStatus(stacks), nil
+	return NewStatus(stacks, s.Sources.States()), nil
 }
 
-func (s *Server) source(*http.Request) (any, error) { return s.Source.State(), nil }
+func (s *Server) source(*http.Request) (any, error) { return NewSourceReport(s.Sources.States()), nil }
 
 func (s *Server) plan(r *http.Request) (any, error) {
 	stack := r.URL.Query().Get("stack")

@@ -76,11 +76,13 @@ type EventLog interface {
 	LastEvents(ctx context.Context, stack string, limit int) ([]reconcile.Event, error)
 }
 
-// Source is where revisions come from.
-type Source interface {
-	State() SourceStatus
-	// Poll lists the source now and returns once its result is declared.
-	Poll(ctx context.Context) error
+// Sources are where revisions come from.
+type Sources interface {
+	// States describes every source; there is at least one.
+	States() []SourceStatus
+	// Poll lists the source of that name now, all of them for "", and returns once
+	// the results are declared.
+	Poll(ctx context.Context, name string) error
 }
 
 // Options are the parts of a Server; all are required.
@@ -89,7 +91,7 @@ type Options struct {
 	History  History
 	Events   EventLog
 	Bell     *Bell
-	Source   Source
+	Sources  Sources
 	Logger   *slog.Logger
 	Version  string
 	Instance string

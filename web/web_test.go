@@ -25,8 +25,8 @@ type agent struct {
 	adoptions []reconcile.AdoptionPlan
 	releases  map[string][]reconcile.Release
 	events    []reconcile.Event
-	source    web.SourceStatus
-	polls     int
+	sources   []web.SourceStatus
+	polls     []string
 	pollErr   error
 	err       error // what the next order gets
 	orders    []any
@@ -40,6 +40,7 @@ func newAgent() *agent {
 		bell:     web.NewBell(),
 		stacks:   []reconcile.StackStatus{{Name: "shop", Version: "v1.3.0", Sync: reconcile.SyncSynced, Health: reconcile.ConditionHealthy, Since: at}},
 		releases: map[string][]reconcile.Release{},
+		sources:  []web.SourceStatus{{Source: "https://git.example/ops"}},
 	}
 }
 
@@ -47,10 +48,10 @@ func (a *agent) Status(context.Context) ([]reconcile.StackStatus, error) { retur
 func (a *agent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) {
 	return a.plans, a.err
 }
-func (a *agent) State() web.SourceStatus { return a.source }
+func (a *agent) States() []web.SourceStatus { return a.sources }
 
-func (a *agent) Poll(context.Context) error {
-	a.polls++
+func (a *agent) Poll(_ context.Context, name string) error {
+	a.polls = append(a.polls, name)
 	return a.pollErr
 }
 
@@ -147,7 +148,7 @@ func serve(t *testing.T, a *agent) string {
 func run(t *testing.T, a *agent, l net.Listener) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	s := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Source: a,
+	s := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Sources: a,
 		Logger: slog.New(slog.DiscardHandler), Version: "v0.1.0", Instance: "here"})
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()

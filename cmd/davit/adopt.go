@@ -85,7 +85,7 @@ func (a *adoptCommand) run(ctx context.Context, stack string) error {
 // look is what adopting the revision that was fetched last would mean.
 func (a *adoptCommand) look(ctx context.Context, config Config, stack string) (web.Adoptions, error) {
 	fmt.Fprintln(a.Err, "davit: no agent is running; this is for the revision that was fetched last")
-	w, err := lookAt(config)
+	w, err := lookAt(ctx, config)
 	if err != nil {
 		return web.Adoptions{}, err
 	}

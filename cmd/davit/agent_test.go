@@ -46,8 +46,8 @@ func (a *fakeAgent) Status(context.Context) ([]reconcile.StackStatus, error) {
 func (a *fakeAgent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) {
 	return a.plans, a.err
 }
-func (a *fakeAgent) State() web.SourceStatus    { return a.source }
-func (a *fakeAgent) Poll(context.Context) error { return nil }
+func (a *fakeAgent) States() []web.SourceStatus         { return []web.SourceStatus{a.source} }
+func (a *fakeAgent) Poll(context.Context, string) error { return nil }
 
 func (a *fakeAgent) order(o any) error {
 	a.mu.Lock()
@@ -159,7 +159,7 @@ func serve(t *testing.T, a *fakeAgent, data string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	server := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Source: a, Logger: slog.New(slog.DiscardHandler), Version: "v0.1.0"})
+	server := web.New(web.Options{Agent: a, History: a, Events: a, Bell: a.bell, Sources: a, Logger: slog.New(slog.DiscardHandler), Version: "v0.1.0"})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, l) }()
 	t.Cleanup(func() {

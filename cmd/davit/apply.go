@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ type applyCommand struct {
 	*console
 	options *options
 	dir     string
+	source  string
 	timeout time.Duration
 }
 
@@ -21,7 +23,7 @@ func applyVerb(c *console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply [STACK]",
 		Short: "Poll and reconcile now, and wait for the outcome",
-		Long: "Make the agent poll its source and reconcile now, show what happens, and wait until every\n" +
+		Long: "Make the agent poll its sources and reconcile now, show what happens, and wait until every\n" +
 			"stack, or the one given, has come to rest. With --dir the stacks of a directory are applied\n" +
 			"by this command itself; no agent may run on the same data directory.",
 		Args: cobra.MaximumNArgs(1),
@@ -35,6 +37,7 @@ func applyVerb(c *console) *cobra.Command {
 	}
 	a.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
 	cmd.Flags().StringVar(&a.dir, "dir", "", "apply the stacks of this directory")
+	cmd.Flags().StringVar(&a.source, "source", "", "with --dir: the source whose place the directory takes")
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 15*time.Minute, "how long to wait (0 for ever)")
 	return cmd
 }
@@ -59,12 +62,14 @@ func (a *applyCommand) run(ctx context.Context, stack string) error {
 	if err != nil {
 		return err
 	}
-	source, err := client.Apply(ctx, stack)
+	report, err := client.Apply(ctx, stack)
 	if err != nil {
 		return err
 	}
-	if source.LastError != "" {
-		fmt.Fprintln(a.Err, "davit: the source was not read: "+tidy(source.LastError))
+	for _, s := range report.Sources {
+		if s.LastError != "" {
+			fmt.Fprintln(a.Err, "davit: the "+strings.TrimSpace("source "+s.Name)+" was not read: "+tidy(s.LastError))
+		}
 	}
 	err = w.until(ctx, w.settled)
 	return w.timedOut(ctx, err, what, a.timeout)

@@ -30,7 +30,11 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 	if err := g.recover(ctx); err != nil {
 		return err
 	}
-	d, err := g.host.stacks(config, g.store).Load(ctx, r)
+	source, err := g.config.standIn(a.source)
+	if err != nil {
+		return err
+	}
+	d, err := g.host.stacks(source, g.store).Load(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -45,7 +49,7 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 		}
 	}
 	g.host.loop.Declare(d)
-	g.host.loop.SourceState("", r.Fetched, nil)
+	g.host.loop.SourceState(d.Source, r.Fetched, nil)
 	if err := g.host.loop.Settle(ctx); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -18,6 +19,12 @@ import (
 // configuration file say the same things; docs/configuration.md lists them. A
 // secret is never a value here, only the name of a file that holds it.
 type Config struct {
+	// Sources are the entries of sources:, each in place of the settings below that
+	// concern a repository.
+	Sources []Source
+	// alone are the settings of a repository that were given outside sources:.
+	alone []string
+
 	Repo                        string
 	Branch, Tag, Semver, Commit string
 	TagPrefix                   string
@@ -35,6 +42,8 @@ type Config struct {
 	// InsecureRegistries may be spoken to over plain http.
 	InsecureRegistries []string
 	KeepReleases       int
+	// Parallel is how many stacks are worked on at once.
+	Parallel int
 	// Adopt and Mode are words that settings have checked.
 	Adopt, Mode string
 	Env         map[string]string
@@ -86,7 +95,7 @@ func (c *console) defaults() Config {
 	}
 	return Config{
 		Path: ".", Interval: "30s", Data: data, Engine: engine, DockerConfig: docker, SecretsDir: secrets,
-		KeepReleases: 3, Adopt: "identical", Mode: "run", LogFormat: "text", LogLevel: "info",
+		KeepReleases: 3, Parallel: 8, Adopt: "identical", Mode: "run", LogFormat: "text", LogLevel: "info",
 	}
 }
 
@@ -95,32 +104,46 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // check finds what no single setting can know, every mistake at once.
 func (o Config) check() error {
 	var all *multierror.Error
-	if o.PasswordFile != "" && o.Username == "" {
-		all = multierror.Append(all, errors.New("password_file: needs username"))
-	}
-	if o.PasswordFile != "" && o.TokenFile != "" {
-		all = multierror.Append(all, errors.New("token_file and password_file exclude each other"))
-	}
-	if o.SSHPassphraseFile != "" && o.SSHKeyFile == "" {
-		all = multierror.Append(all, errors.New("ssh_passphrase_file: needs ssh_key_file"))
-	}
-	if u, err := url.Parse(o.Repo); err == nil && u.User != nil {
-		if _, secret := u.User.Password(); secret {
-			all = multierror.Append(all, reconcile.WithHint(errors.New("repo: the URL holds a password"),
-				"put it into a file and name that with token_file, or username and password_file"))
+	all = multierror.Append(all, o.checkRepository()...)
+	for _, s := range o.Sources {
+		for _, err := range s.checkRepository() {
+			all = multierror.Append(all, fmt.Errorf("source %s: %w", s.Name, err))
 		}
 	}
-	for name := range o.Env {
-		if !variableName.MatchString(name) {
-			all = multierror.Append(all, fmt.Errorf("env: %q is not a variable's name", name))
-		}
+	if len(o.Sources) > 0 && len(o.alone) > 0 {
+		all = multierror.Append(all, reconcile.WithHint(fmt.Errorf("sources excludes %s", strings.Join(o.alone, ", ")), "write it into each source that it is for"))
 	}
 	for i, w := range o.Webhooks {
 		if err := w.check(); err != nil {
 			all = multierror.Append(all, fmt.Errorf("webhook %d: %w", i+1, err))
 		}
 	}
-	return flatten(all)
+	return flatten(nonempty(all))
+}
+
+// checkRepository finds mistakes in the settings of one repository.
+func (o Config) checkRepository() (mistakes []error) {
+	if o.PasswordFile != "" && o.Username == "" {
+		mistakes = append(mistakes, errors.New("password_file: needs username"))
+	}
+	if o.PasswordFile != "" && o.TokenFile != "" {
+		mistakes = append(mistakes, errors.New("token_file and password_file exclude each other"))
+	}
+	if o.SSHPassphraseFile != "" && o.SSHKeyFile == "" {
+		mistakes = append(mistakes, errors.New("ssh_passphrase_file: needs ssh_key_file"))
+	}
+	if u, err := url.Parse(o.Repo); err == nil && u.User != nil {
+		if _, secret := u.User.Password(); secret {
+			mistakes = append(mistakes, reconcile.WithHint(errors.New("repo: the URL holds a password"),
+				"put it into a file and name that with token_file, or username and password_file"))
+		}
+	}
+	for name := range o.Env {
+		if !variableName.MatchString(name) {
+			mistakes = append(mistakes, fmt.Errorf("env: %q is not a variable's name", name))
+		}
+	}
+	return mistakes
 }
 
 func (w Webhook) check() error {

@@ -16,6 +16,8 @@ type file struct {
 	layer    layer
 	settings map[string]setting
 	mistakes []error
+	// source is the entry of sources: that is being read, nil outside of it.
+	source *Source
 }
 
 // readFile applies a configuration file to c, strictly: what it does not know is
@@ -69,6 +71,8 @@ func (f *file) mapping(n *yaml.Node, what string, each func(key, value *yaml.Nod
 func (f *file) entry(key, value *yaml.Node) {
 	s, ok := f.settings[key.Value]
 	switch {
+	case !ok && key.Value == "sources" && f.source == nil:
+		f.sources(value)
 	case !ok:
 		f.wrong(key, "unknown key %q%s", key.Value, f.meant(key.Value))
 	case s.key == "env":
@@ -91,6 +95,9 @@ func (f *file) entry(key, value *yaml.Node) {
 func (f *file) apply(at *yaml.Node, s setting, value string) {
 	if err := f.layer.apply(s, value); err != nil {
 		f.wrong(at, "%s: %w", s.key, err)
+	}
+	if f.source != nil {
+		f.source.given = append(f.source.given, assignment{s, value})
 	}
 }
 

@@ -36,6 +36,7 @@ type record interface {
 	reconcile.History
 	reconcile.Decisions
 	reconcile.Journal
+	reconcile.Memory
 }
 
 // host is this machine as plans see it: its engine, the registries, the loop
@@ -93,6 +94,7 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 	h.loop = reconcile.New(reconcile.Options{
 		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r,
+		Memory: r, Sources: names(config.followed()), Parallel: config.Parallel,
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})
@@ -108,8 +110,11 @@ func openers(config Config, id identity) compose.Secrets {
 func (h *host) close() error { return h.engine.Close() }
 
 // stacks loads revisions for this host and learns their secrets on the way.
-func (h *host) stacks(config Config, r record) loader {
-	return learned{stacks: stacks{config: config, key: h.key, access: h.access, recorded: r.Stacks}, secrets: h.secrets}
+func (h *host) stacks(s Source, r record) loader {
+	owners := func(ctx context.Context) (map[string]reconcile.Owner, error) { return reconcile.RecallOwners(ctx, r) }
+	return learned{stacks: stacks{
+		source: s.Name, config: s.Config, key: h.key, access: h.access, recorded: r.Stacks, owners: owners,
+	}, secrets: h.secrets}
 }
 
 // identify reads, and makes on first use, what tells this host from others.
@@ -161,6 +166,17 @@ func (r readOnly) Controls(ctx context.Context, stack string) (reconcile.Control
 	}
 	return r.Reader.Controls(ctx, stack)
 }
+
+// Recall implements reconcile.Memory.
+func (r readOnly) Recall(ctx context.Context, key string) (string, bool, error) {
+	if r.Reader == nil {
+		return "", false, nil
+	}
+	return r.Reader.Recall(ctx, key)
+}
+
+// Remember forgets: what is worked out by looking is worked out again.
+func (readOnly) Remember(context.Context, string, string) error { return nil }
 
 func (r readOnly) close() error {
 	if r.Reader == nil {

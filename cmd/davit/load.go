@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
@@ -71,6 +72,9 @@ func (l *layer) apply(s setting, value string) error {
 			}
 		}
 	}
+	if s.repository && !slices.Contains(l.config.alone, s.key) {
+		l.config.alone = append(l.config.alone, s.key)
+	}
 	if s.many && !l.seen[s.key] {
 		s.clear(l.config)
 	}
@@ -95,6 +99,7 @@ func (o *options) load() (Config, error) {
 	}
 	all = multierror.Append(all, o.readVariables(&c)...)
 	all = multierror.Append(all, o.readFlags(&c)...)
+	c.completeSources()
 	if err := c.check(); err != nil {
 		all = multierror.Append(all, err)
 	}
@@ -154,8 +159,10 @@ func (o *options) readFlags(c *Config) (mistakes []error) {
 // directory when it says so.
 func absolute(c *Config) error {
 	paths := []*string{&c.Data, &c.SecretsDir}
-	if c.Repo == "." || c.Repo == ".." || strings.HasPrefix(c.Repo, "./") || strings.HasPrefix(c.Repo, "../") {
-		paths = append(paths, &c.Repo)
+	for _, repo := range c.repositories() {
+		if *repo == "." || *repo == ".." || strings.HasPrefix(*repo, "./") || strings.HasPrefix(*repo, "../") {
+			paths = append(paths, repo)
+		}
 	}
 	for _, p := range paths {
 		abs, err := filepath.Abs(*p)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,12 +17,16 @@ import (
 
 // stacks loads the compose files of a revision.
 type stacks struct {
+	// source is the source's name.
+	source string
 	config Config
 	key    []byte
 	// access is how what the repository holds encrypted is read.
 	access compose.Secrets
 	// recorded names the stacks with a history.
 	recorded func(context.Context) ([]string, error)
+	// owners say whose each stack was.
+	owners func(context.Context) (map[string]reconcile.Owner, error)
 	// policy is what the host allows; judged reads it.
 	policy *compose.Policy
 }
@@ -28,14 +34,20 @@ type stacks struct {
 // Load reads every stack of r. A stack that does not load is Broken and keeps the
 // others from nothing. Its error is one that concerns all of them.
 func (l stacks) Load(ctx context.Context, r reconcile.Revision) (reconcile.Declaration, error) {
-	d := reconcile.Declaration{Revision: r, Broken: map[string]error{}}
+	d := reconcile.Declaration{Source: l.source, Revision: r, Broken: map[string]error{}}
 	l, err := l.judged()
 	if err != nil {
 		return d, err
 	}
-	found, err := compose.Discover(r.Dir, l.config.Path, repositoryName(r.Source))
-	if err != nil && len(compose.Problems(err)) == 0 {
+	tree, err := compose.ReadTree(r.Dir, l.config.Path, repositoryName(r.Source))
+	var list *compose.ListError
+	if errors.As(err, &list) || err != nil && len(compose.Problems(err)) == 0 {
 		return d, err
+	}
+	d.Removed = tree.Removed
+	found, clash := l.settle(ctx, tree, &d)
+	if clash != nil {
+		return d, clash
 	}
 	for _, s := range found {
 		project, err := compose.Load(ctx, s, l.options(s, r))
@@ -66,6 +78,35 @@ func (l stacks) options(s compose.Stack, r reconcile.Revision) compose.LoadOptio
 	return o
 }
 
+// settle returns the stacks that are to be loaded: of those that claim one name,
+// that which had it first. Where none had, none is.
+func (l stacks) settle(ctx context.Context, tree compose.Tree, d *reconcile.Declaration) ([]compose.Stack, error) {
+	found := tree.Stacks
+	if len(tree.Rivals) == 0 {
+		return found, nil
+	}
+	owners, err := l.owners(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(tree.Rivals)) {
+		rivals, owner := tree.Rivals[name], owners[name]
+		first := slices.IndexFunc(rivals, func(s compose.Stack) bool { return owner.Source == l.source && s.Files[0] == owner.File })
+		if first < 0 {
+			d.Broken[name] = compose.Clash(rivals)
+			continue
+		}
+		found = append(found, rivals[first])
+		for i, s := range rivals {
+			if i != first {
+				d.Refused = append(d.Refused, reconcile.Refusal{Stack: name, Err: &compose.Problem{File: s.Files[0], Key: "name",
+					Err: fmt.Errorf("the stack name %q is that of %s, which had it first: give one of them another", name, owner.File)}})
+			}
+		}
+	}
+	return found, nil
+}
+
 // plainVersion is DAVIT_VERSION: only a tag gives a commit a version of its own.
 func plainVersion(r reconcile.Revision) string {
 	if r.Tag == "" {
@@ -82,11 +123,18 @@ func (l stacks) blame(ctx context.Context, d reconcile.Declaration, problem erro
 	if err != nil {
 		return fmt.Errorf("name the stacks of %s: %w", d.Revision.Short(), err)
 	}
+	owners, err := l.owners(ctx)
+	if err != nil {
+		return fmt.Errorf("name the stacks of %s: %w", d.Revision.Short(), err)
+	}
 	declared := func(name string) bool {
 		return d.Broken[name] != nil || slices.ContainsFunc(d.Projects, func(p *compose.Project) bool { return p.Name == name })
 	}
 	for _, name := range recorded {
-		if !declared(name) {
+		if owner, ok := owners[name]; ok && owner.Source != l.source {
+			continue // another source's
+		}
+		if !declared(name) && !slices.Contains(d.Removed, name) {
 			d.Broken[name] = problem
 		}
 	}

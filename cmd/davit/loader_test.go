@@ -34,19 +34,29 @@ func TestMistakesBreakTheirOwnStackOnly(t *testing.T) {
 	tests := map[string]struct {
 		files    map[string]string
 		recorded []string
+		owners   map[string]reconcile.Owner
 		declared []string
 		broken   []string
 	}{
-		"all fine":                       {map[string]string{"a/compose.yaml": fine, "b/compose.yaml": fine}, nil, []string{"a", "b"}, nil},
-		"not YAML":                       {map[string]string{"a/compose.yaml": fine, "b/compose.yaml": "services: ["}, nil, []string{"a"}, []string{"b"}},
-		"a stack in the root":            {map[string]string{"compose.yaml": fine}, nil, []string{"ops"}, nil},
-		"a name claimed twice":           {map[string]string{"a/compose.yaml": "name: x\n" + fine, "b/compose.yaml": "name: x\n" + fine, "c/compose.yaml": fine}, []string{"x"}, []string{"c"}, []string{"a", "x"}},
-		"a typing mistake is no removal": {map[string]string{"a/compose.yaml": "name: ${NOPE}\n" + fine}, []string{"shop"}, nil, []string{"a", "shop"}},
-		"a removed stack is no mistake":  {map[string]string{"a/compose.yaml": fine}, []string{"a", "gone"}, []string{"a"}, nil},
+		"all fine":            {map[string]string{"a/compose.yaml": fine, "b/compose.yaml": fine}, nil, nil, []string{"a", "b"}, nil},
+		"not YAML":            {map[string]string{"a/compose.yaml": fine, "b/compose.yaml": "services: ["}, nil, nil, []string{"a"}, []string{"b"}},
+		"a stack in the root": {map[string]string{"compose.yaml": fine}, nil, nil, []string{"ops"}, nil},
+		"a name claimed twice at once": {map[string]string{"a/compose.yaml": "name: x\n" + fine, "b/compose.yaml": "name: x\n" + fine, "c/compose.yaml": fine},
+			[]string{"x"}, nil, []string{"c"}, []string{"x"}},
+		"a name that somebody else's stack has": {map[string]string{"a/compose.yaml": "name: x\n" + fine, "b/compose.yaml": "name: x\n" + fine},
+			[]string{"x"}, map[string]reconcile.Owner{"x": {Source: "other", File: "a/compose.yaml"}}, nil, []string{"x"}},
+		"a typing mistake is no removal": {map[string]string{"a/compose.yaml": "name: ${NOPE}\n" + fine}, []string{"shop"}, nil, nil, []string{"a", "shop"}},
+		"a typing mistake is no other source's": {map[string]string{"a/compose.yaml": "name: ${NOPE}\n" + fine},
+			[]string{"shop", "till"}, map[string]reconcile.Owner{"till": {Source: "other"}}, nil, []string{"a", "shop"}},
+		"a removed stack is no mistake": {map[string]string{"a/compose.yaml": fine}, []string{"a", "gone"}, nil, []string{"a"}, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := stacks{config: Config{Path: ".", Data: t.TempDir()}, recorded: func(context.Context) ([]string, error) { return test.recorded, nil }}
+			l := stacks{
+				config:   Config{Path: ".", Data: t.TempDir()},
+				recorded: func(context.Context) ([]string, error) { return test.recorded, nil },
+				owners:   func(context.Context) (map[string]reconcile.Owner, error) { return test.owners, nil },
+			}
 			d, err := l.Load(t.Context(), reconcile.Revision{Source: "git@git.example:team/ops.git", Dir: tree(t, test.files)})
 			if err != nil {
 				t.Fatal(err)
@@ -59,6 +69,37 @@ func TestMistakesBreakTheirOwnStackOnly(t *testing.T) {
 				t.Errorf("declared %v, want %v; broken %v, want %v", declared, test.declared, d.Broken, test.broken)
 			}
 		})
+	}
+}
+
+func TestTheStackThatHadANameFirstKeepsIt(t *testing.T) {
+	l := stacks{source: "ops", config: Config{Path: ".", Data: t.TempDir()}, owners: func(context.Context) (map[string]reconcile.Owner, error) {
+		return map[string]reconcile.Owner{"shop": {Source: "ops", File: "old/compose.yaml"}}, nil
+	}}
+	dir := tree(t, map[string]string{
+		"old/compose.yaml": "name: shop\nservices: {a: {image: old}}\n", "new/compose.yaml": "name: shop\nservices: [\n",
+		"davit.yaml": "removed: [gone]\n",
+	})
+	d, err := l.Load(t.Context(), reconcile.Revision{Source: "/ops", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Projects) != 1 || d.Projects[0].Files[0] != "old/compose.yaml" || len(d.Broken) != 0 {
+		t.Errorf("declared %v, broken %v; want the old stack alone", d.Projects, d.Broken)
+	}
+	if len(d.Refused) != 1 || d.Refused[0].Stack != "shop" || !strings.Contains(d.Refused[0].Err.Error(), "new/compose.yaml: name:") {
+		t.Errorf("refused %v, want the newcomer", d.Refused)
+	}
+	if d.Source != "ops" || !reflect.DeepEqual(d.Removed, []string{"gone"}) {
+		t.Errorf("source %q, removed %v", d.Source, d.Removed)
+	}
+}
+
+func TestAMistakeInTheListOfStacksConcernsTheWholeRevision(t *testing.T) {
+	l := stacks{config: Config{Path: ".", Data: t.TempDir()}}
+	dir := tree(t, map[string]string{"davit.yaml": "stacks:\n  - name: shop\n    dir: x\n", "shop/compose.yaml": "services: {a: {image: a}}\n"})
+	if _, err := l.Load(t.Context(), reconcile.Revision{Dir: dir}); err == nil || !strings.Contains(err.Error(), "davit.yaml:3: stacks[0].dir: unknown key") {
+		t.Errorf("error %v", err)
 	}
 }
 

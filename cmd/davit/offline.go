@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,11 +19,13 @@ type without struct {
 	record readOnly
 	// noRecord is why there is none.
 	noRecord error
-	loader   loader
+	// sources are what is known of the sources without asking them.
+	sources []web.SourceStatus
+	config  Config
 }
 
 // lookAt opens the host of a data directory for reading.
-func lookAt(config Config) (*without, error) {
+func lookAt(ctx context.Context, config Config) (*without, error) {
 	id, err := recognise(config.Data)
 	if err != nil {
 		return nil, err
@@ -35,68 +36,74 @@ func lookAt(config Config) (*without, error) {
 		return nil, w.noRecord
 	}
 	silent := func(reconcile.Event) {}
+	if w.config, err = withRecalled(ctx, config, w.record); err != nil {
+		return nil, errors.Join(err, w.record.close())
+	}
+	config = w.config
 	w.host, err = newHost(config, id, w.record, outlets{emit: silent, logger: slog.New(slog.DiscardHandler), secrets: newSecrets()})
 	if err != nil {
 		return nil, errors.Join(err, w.record.close())
 	}
-	w.loader = w.stacks(config, w.record)
 	return w, nil
 }
 
 func (w *without) close() error { return errors.Join(w.host.close(), w.record.close()) }
 
-// declare loads r and gives it to the loop, which is never run.
-func (w *without) declare(ctx context.Context, r reconcile.Revision) (reconcile.Declaration, error) {
-	d, err := w.loader.Load(ctx, r)
+// declare loads r in the place of s and gives it to the loop, which is never run.
+func (w *without) declare(ctx context.Context, s Source, r reconcile.Revision) (reconcile.Declaration, error) {
+	d, err := w.stacks(s, w.record).Load(ctx, r)
 	if err == nil {
 		w.loop.Declare(d)
 	}
 	return d, err
 }
 
-// declareLast declares the revision that the agent declared last, if its files
+// declareLast declares the revisions that the agent declared last, if their files
 // are still there.
 func (w *without) declareLast(ctx context.Context) (found bool, err error) {
 	if w.noRecord != nil {
 		return false, w.noRecord
 	}
-	text, found, err := w.record.Recall(ctx, revisionKey)
-	if err != nil || !found {
-		return false, err
+	sources := w.config.followed()
+	if len(sources) == 0 {
+		sources = []Source{{Config: w.config}}
 	}
-	var r reconcile.Revision
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return false, fmt.Errorf("read the last revision: %w", err)
+	for _, s := range sources {
+		r, known, err := recallRevision(ctx, w.record, s.Name)
+		if err != nil {
+			return false, err
+		}
+		status := web.SourceStatus{Name: s.Name, Source: s.Repo}
+		if known {
+			status = web.SourceStatus{Name: s.Name, Source: r.Source, Revision: r.String(), Commit: r.Commit, Version: r.Version, LastFetch: &r.Fetched}
+		}
+		w.sources = append(w.sources, status)
+		if _, err := os.Stat(r.Dir); !known || errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if _, err = w.declare(ctx, s, r); err != nil {
+			return false, err
+		}
+		w.loop.SourceState(s.Name, r.Fetched, nil)
+		found = true
 	}
-	if _, err := os.Stat(r.Dir); errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if _, err = w.declare(ctx, r); err != nil {
-		return false, err
-	}
-	w.loop.SourceState("", r.Fetched, nil)
-	return true, nil
+	return found, nil
 }
 
 // read is how every stack stands, from the agent or from a look at the host.
-func (s *statusCommand) read(ctx context.Context, config Config) (web.Status, web.SourceStatus, error) {
+func (s *statusCommand) read(ctx context.Context, config Config) (web.Status, error) {
 	client := s.client(config)
 	defer client.Close()
 	status, err := client.Status(ctx)
 	if errors.Is(err, web.ErrNoAgent) {
-		status, err = s.look(ctx, config)
-		return status, web.SourceStatus{}, err
+		return s.look(ctx, config)
 	}
-	if err != nil {
-		return status, web.SourceStatus{}, err
-	}
-	source, err := client.Source(ctx)
-	return status, source, err
+	return status, err
 }
 
 func (s *statusCommand) look(ctx context.Context, config Config) (web.Status, error) {
 	fmt.Fprintln(s.Err, "davit: no agent is running; this is what the records and the engine say")
-	w, err := lookAt(config)
+	w, err := lookAt(ctx, config)
 	if err != nil {
 		return web.Status{}, err
 	}
@@ -105,13 +112,13 @@ func (s *statusCommand) look(ctx context.Context, config Config) (web.Status, er
 		return web.Status{}, err
 	}
 	stacks, err := w.loop.Status(ctx)
-	return web.NewStatus(stacks), err
+	return web.NewStatus(stacks, w.sources), err
 }
 
 // last plans the revision that the agent declared last.
 func (p *planCommand) last(ctx context.Context, config Config, stack string) (web.Plans, error) {
 	fmt.Fprintln(p.Err, "davit: no agent is running; this is the plan for the revision that was fetched last")
-	w, err := lookAt(config)
+	w, err := lookAt(ctx, config)
 	if err != nil {
 		return web.Plans{}, err
 	}
@@ -129,7 +136,7 @@ func (p *planCommand) last(ctx context.Context, config Config, stack string) (we
 
 // directory plans the stacks of a directory.
 func (p *planCommand) directory(ctx context.Context, config Config, stack string) (web.Plans, error) {
-	w, err := lookAt(config)
+	w, err := lookAt(ctx, config)
 	if err != nil {
 		return web.Plans{}, err
 	}
@@ -138,7 +145,11 @@ func (p *planCommand) directory(ctx context.Context, config Config, stack string
 	if err != nil {
 		return web.Plans{}, err
 	}
-	d, err := w.declare(ctx, r)
+	source, err := w.config.standIn(p.source)
+	if err != nil {
+		return web.Plans{}, err
+	}
+	d, err := w.declare(ctx, source, r)
 	if err != nil {
 		return web.Plans{}, err
 	}
@@ -155,6 +166,11 @@ func brokenOnes(d reconcile.Declaration, stack string) error {
 	for name, err := range d.Broken {
 		if stack == "" || stack == name {
 			all = append(all, err)
+		}
+	}
+	for _, r := range d.Refused {
+		if stack == "" || stack == r.Stack {
+			all = append(all, r.Err)
 		}
 	}
 	return errors.Join(all...)

@@ -17,6 +17,7 @@ type planCommand struct {
 	options *options
 	output  *format
 	dir     string
+	source  string
 	values  bool
 }
 
@@ -40,6 +41,7 @@ func planVerb(c *console) *cobra.Command {
 	p.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
 	p.output = outputFlag(cmd)
 	cmd.Flags().StringVar(&p.dir, "dir", "", "plan the stacks of this directory")
+	cmd.Flags().StringVar(&p.source, "source", "", "with --dir: the source whose place the directory takes")
 	cmd.Flags().BoolVar(&p.values, "show-values", false, "show the values of environment variables that change; never those of secrets")
 	return cmd
 }

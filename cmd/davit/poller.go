@@ -198,7 +198,7 @@ func (p *poller) note(err error) {
 		p.state.LastFetch, p.state.LastError, p.failures = &now, "", 0
 		if before != "" {
 			p.emit(reconcile.Event{At: now, Kind: reconcile.EventSourceRecovered, Severity: reconcile.SeverityInfo,
-				Message: "the source is read again: " + p.source.String()})
+				Message: p.called("the source is read again: " + p.source.String())})
 		}
 		return
 	}
@@ -213,8 +213,16 @@ func (p *poller) note(err error) {
 		if errors.As(err, &stalled) {
 			severity = reconcile.SeverityError
 		}
-		p.emit(reconcile.Event{At: now, Kind: reconcile.EventSourceFailed, Severity: severity, Message: p.state.LastError})
+		p.emit(reconcile.Event{At: now, Kind: reconcile.EventSourceFailed, Severity: severity, Message: p.called(p.state.LastError)})
 	}
+}
+
+// called is text with the source's name, where it has one, before it.
+func (p *poller) called(text string) string {
+	if p.name == "" {
+		return text
+	}
+	return "source " + p.name + ": " + text
 }
 
 // pause is how long to wait before the next poll.
@@ -238,6 +246,6 @@ func (p *poller) State() web.SourceStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.state
-	s.Source = p.source.String()
+	s.Name, s.Source = p.name, p.source.String()
 	return s
 }

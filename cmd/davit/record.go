@@ -15,7 +15,7 @@ var (
 	_ web.History   = (*state.Store)(nil)
 	_ web.EventLog  = (*state.Store)(nil)
 	_ web.Agent     = (*reconcile.Loop)(nil)
-	_ web.Source    = (*poller)(nil)
+	_ web.Sources   = pollers(nil)
 )
 
 // openStream starts the one stream of events and, behind it, what sends

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -46,8 +46,8 @@ func (r *runCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if config.Repo == "" {
-		return reconcile.WithHint(errors.New("no repository given"), "davit run --repo URL, or repo: in the file named with --config")
+	if len(config.followed()) == 0 {
+		return reconcile.WithHint(errors.New("no repository given"), "davit run --repo URL, or repo: or sources: in the file named with --config")
 	}
 	if _, err := compose.ReadPolicy(config.Policy); err != nil {
 		return err
@@ -93,7 +93,7 @@ type agent struct {
 	host   *host
 	// secrets are kept out of the log and of events.
 	secrets *secrets
-	poller  *poller
+	pollers pollers
 
 	// undo takes down what was set up, the last first.
 	undo []func()
@@ -107,18 +107,26 @@ func (a *agent) close() {
 	}
 }
 
-// open takes the data directory and builds every part, without talking to the
+// open takes the data directory and builds every part, without talking to a
 // repository or the engine.
 func (a *agent) open(ctx context.Context) error {
 	if err := a.openHost(ctx); err != nil {
 		return err
 	}
-	var err error
-	a.poller, err = a.newPoller()
-	return err
+	for _, s := range a.config.followed() {
+		p, err := a.newPoller(s)
+		if err != nil && s.Name != "" {
+			err = fmt.Errorf("source %s: %w", s.Name, err)
+		}
+		if err != nil {
+			return err
+		}
+		a.pollers = append(a.pollers, p)
+	}
+	return rememberSources(ctx, a.store, names(a.config.followed()))
 }
 
-// openHost is open without the repository, for `apply --dir`.
+// openHost is open without repositories, for `apply --dir`.
 func (a *agent) openHost(ctx context.Context) error {
 	a.secrets = newSecrets()
 	a.logger = slog.New(scrubbing{a.logger.Handler(), a.secrets.scrub})
@@ -129,6 +137,9 @@ func (a *agent) openHost(ctx context.Context) error {
 		return err
 	}
 	var err error
+	if a.config, err = withRecalled(ctx, a.config, a.store); err != nil {
+		return err
+	}
 	a.host, err = newHost(a.config, a.id, a.store, outlets{emit: a.stream.emit, logger: a.logger, secrets: a.secrets})
 	if err != nil {
 		return err
@@ -154,10 +165,9 @@ func (a *agent) openRecord(ctx context.Context) error {
 	return err
 }
 
-func (a *agent) newPoller() (*poller, error) {
-	c := a.config
+func (a *agent) newPoller(c Source) (*poller, error) {
 	source, err := gitsource.New(gitsource.Options{
-		URL: c.Repo, Data: c.Data, Log: a.logger,
+		Name: c.Name, URL: c.Repo, Data: c.Data, Log: a.logger,
 		Selector: gitsource.Selector{Branch: c.Branch, Tag: c.Tag, Semver: c.Semver, Commit: c.Commit, TagPrefix: c.TagPrefix, Prerelease: c.Prerelease},
 		Auth: gitsource.Auth{TokenFile: c.TokenFile, Username: c.Username, PasswordFile: c.PasswordFile,
 			SSHKeyFile: c.SSHKeyFile, PassphraseFile: c.SSHPassphraseFile, KnownHostsFile: c.KnownHostsFile, CAFile: c.CAFile},
@@ -170,27 +180,17 @@ func (a *agent) newPoller() (*poller, error) {
 		return nil, err
 	}
 	return &poller{
-		source: source, schedule: schedule, loader: a.host.stacks(c, a.store), loop: a.host.loop, emit: a.stream.emit,
-		remember: a.remember, logger: a.logger, now: a.now, asked: make(chan chan error, 1),
-		begun: make(chan struct{}),
+		name: c.Name, source: source, schedule: schedule, loader: a.host.stacks(c, a.store), loop: a.host.loop, emit: a.stream.emit,
+		remember: func(ctx context.Context, r reconcile.Revision) error {
+			return rememberRevision(ctx, a.store, c.Name, r)
+		},
+		logger: a.logger, now: a.now, asked: make(chan chan error, 1), begun: make(chan struct{}),
 	}, nil
-}
-
-// revisionKey is where the newest declared revision is remembered.
-const revisionKey = "revision"
-
-// remember keeps a revision for commands that run without an agent.
-func (a *agent) remember(ctx context.Context, r reconcile.Revision) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return a.store.Remember(ctx, revisionKey, string(text))
 }
 
 // serve runs every part until ctx ends and waits for each to end.
 func (a *agent) serve(ctx context.Context) error {
-	a.logger.Info("davit starts", "version", programVersion(), "instance", a.id.instance, "data", a.config.Data, "source", a.poller.source.String())
+	a.logger.Info("davit starts", "version", programVersion(), "instance", a.id.instance, "data", a.config.Data, "sources", a.pollers.String())
 	if err := a.recover(ctx); err != nil {
 		return err
 	}
@@ -199,20 +199,24 @@ func (a *agent) serve(ctx context.Context) error {
 		return err
 	}
 	server := web.New(web.Options{
-		Agent: a.host.loop, History: a.store, Events: a.store, Bell: a.bell, Source: a.poller,
+		Agent: a.host.loop, History: a.store, Events: a.store, Bell: a.bell, Sources: a.pollers,
 		Logger: a.logger, Version: programVersion(), Instance: a.id.instance,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
 		// Without a declaration a pass would only say that there is none.
-		select {
-		case <-a.poller.begun:
-		case <-ctx.Done():
+		for _, p := range a.pollers {
+			select {
+			case <-p.begun:
+			case <-ctx.Done():
+			}
 		}
 		return a.host.loop.Run(ctx)
 	})
-	g.Go(func() error { a.poller.run(ctx); return nil })
+	for _, p := range a.pollers {
+		g.Go(func() error { p.run(ctx); return nil })
+	}
 	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
 	g.Go(func() error { a.obeyHangups(ctx); return nil })
 	err = g.Wait()
@@ -239,7 +243,7 @@ func (a *agent) obeyHangups(ctx context.Context) {
 	for {
 		select {
 		case <-a.hangups:
-			a.poller.ask()
+			a.pollers.ask()
 		case <-ctx.Done():
 			return
 		}

@@ -21,6 +21,9 @@ type setting struct {
 	path bool
 	// many is set where a flag can be repeated and a variable has several lines.
 	many bool
+	// repository is set where the setting concerns one repository, so that each
+	// source has its own.
+	repository bool
 	// set parses one value into the configuration.
 	set func(o *Config, value string) error
 	// clear empties a setting that many fill, and selectors, which exclude each
@@ -65,10 +68,10 @@ func hostSettings() []setting {
 				o.InsecureRegistries = append(o.InsecureRegistries, v)
 				return nil
 			}, clear: func(o *Config) { o.InsecureRegistries = nil }},
-		{key: "env", usage: "variable for interpolation in every stack, NAME=VALUE", kind: "NAME=VALUE", many: true,
+		{key: "env", usage: "variable for interpolation in every stack, NAME=VALUE", kind: "NAME=VALUE", many: true, repository: true,
 			set: setVariable, clear: func(o *Config) { o.Env = nil }},
 		textSetting("env_dir", "directory of STACK.env files with variables that must not be in Git", "DIR",
-			func(o *Config) *string { return &o.EnvDir }).asPath(),
+			func(o *Config) *string { return &o.EnvDir }).asPath().ofRepository(),
 		textSetting("age_key_file", "file with the age identities, or the SSH key, that open what the repository holds encrypted", "FILE",
 			func(o *Config) *string { return &o.AgeKeyFile }).asPath(),
 		textSetting("secrets_dir", "directory in memory for decrypted secrets (default /run/davit for root, else $XDG_RUNTIME_DIR/davit)", "DIR",
@@ -84,12 +87,25 @@ func hostSettings() []setting {
 			}
 			return nil
 		}},
+		{key: "parallel", usage: "how many stacks are worked on at once", kind: "N", set: func(o *Config, v string) (err error) {
+			if o.Parallel, err = strconv.Atoi(v); err != nil || o.Parallel < 1 || o.Parallel > 1000 {
+				return fmt.Errorf("%q is not a number from 1 to 1000", v)
+			}
+			return nil
+		}},
 	}
 }
 
 // agentSettings say which repository the agent follows and whom it tells.
 func agentSettings() []setting {
-	return append([]setting{
+	webhook := setting{key: "webhook", usage: "receiver of events: url=URL[,name=NAME][,secret_file=FILE][,events=KIND|KIND]", kind: "SPEC", many: true,
+		set: setWebhook, clear: func(o *Config) { o.Webhooks = nil }}
+	return append(repositorySettings(), webhook)
+}
+
+// repositorySettings say which repository is followed, and how.
+func repositorySettings() []setting {
+	all := append([]setting{
 		textSetting("repo", "repository: https://, http://, ssh://, host:path or a directory", "URL", func(o *Config) *string { return &o.Repo }),
 		selectorSetting("branch", "follow a branch (default: the repository's default branch)", "NAME", func(o *Config) *string { return &o.Branch }),
 		selectorSetting("tag", "follow one tag", "NAME", func(o *Config) *string { return &o.Tag }),
@@ -106,13 +122,15 @@ func agentSettings() []setting {
 			_, err := gitsource.ParseSchedule(v)
 			return err
 		}},
-		{key: "webhook", usage: "receiver of events: url=URL[,name=NAME][,secret_file=FILE][,events=KIND|KIND]", kind: "SPEC", many: true,
-			set: setWebhook, clear: func(o *Config) { o.Webhooks = nil }},
 	}, credentialSettings()...)
+	for i := range all {
+		all[i].repository = true
+	}
+	return all
 }
 
 func pathSetting() setting {
-	return textSetting("path", "directory in the repository that is searched for stacks", "DIR", func(o *Config) *string { return &o.Path })
+	return textSetting("path", "directory in the repository that is searched for stacks", "DIR", func(o *Config) *string { return &o.Path }).ofRepository()
 }
 
 // credentialSettings name the files that let the agent into the repository.
@@ -154,6 +172,12 @@ func choiceSetting(key, usage string, words []string, to func(*Config) *string) 
 		}
 		return fmt.Errorf("%q is none of %s", v, strings.Join(words, ", "))
 	}}
+}
+
+// ofRepository marks a setting that concerns one repository.
+func (s setting) ofRepository() setting {
+	s.repository = true
+	return s
 }
 
 func (s setting) asPath() setting {

@@ -41,7 +41,7 @@ func (s *statusCommand) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	status, source, err := s.read(ctx, config)
+	status, err := s.read(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func (s *statusCommand) run(ctx context.Context, args []string) error {
 	if s.output.json() {
 		err = printJSON(s.Out, status)
 	} else {
-		s.print(status, source, len(args) == 1)
+		s.print(status, len(args) == 1)
 	}
-	if err == nil && s.check && !settledWell(status, source) {
+	if err == nil && s.check && !settledWell(status) {
 		return &exit{Code: exitError}
 	}
 	return err
@@ -64,33 +64,50 @@ func (s *statusCommand) run(ctx context.Context, args []string) error {
 
 // settledWell reports whether everything is synced and healthy. A source that
 // was never read has said nothing yet, so nothing is well.
-func settledWell(status web.Status, source web.SourceStatus) bool {
+func settledWell(status web.Status) bool {
 	for _, k := range status.Stacks {
 		if k.Sync != reconcile.SyncSynced || k.Health != reconcile.ConditionHealthy {
 			return false
 		}
 	}
-	return len(status.Stacks) > 0 || source.LastFetch != nil
+	read := 0
+	for _, source := range status.Sources {
+		switch {
+		case source.LastFetch != nil:
+			read++
+		case source.Revision == "" && len(status.Sources) > 1:
+			return false
+		}
+	}
+	return len(status.Stacks) > 0 || read > 0 && read == len(status.Sources)
 }
 
-func (s *statusCommand) print(status web.Status, source web.SourceStatus, detailed bool) {
-	if source.LastError != "" {
-		fmt.Fprintln(s.Out, s.paint("source: ", red)+tidy(source.LastError))
+func (s *statusCommand) print(status web.Status, detailed bool) {
+	several := len(status.Sources) > 1
+	if several && !detailed {
+		s.sources(status.Sources)
+		fmt.Fprintln(s.Out)
+	}
+	errs := map[string]string{}
+	for _, source := range status.Sources {
+		errs[source.Name] = source.LastError
+		if source.LastError != "" && !several {
+			fmt.Fprintln(s.Out, s.paint("source: ", red)+tidy(source.LastError))
+		}
 	}
 	if len(status.Stacks) == 0 {
 		fmt.Fprintln(s.Out, "no stacks")
 		return
 	}
-	t := s.table("STACK", "VERSION", "REVISION", "SYNC", "HEALTH", "READY", "SINCE")
+	heads := []string{"STACK", "VERSION", "REVISION", "SYNC", "HEALTH", "READY", "SINCE"}
+	if several {
+		heads = append(heads, "SOURCE")
+	}
+	t := s.table(heads...)
 	for _, k := range status.Stacks {
-		ready, desired := 0, 0
-		for _, service := range k.Services {
-			ready, desired = ready+service.Ready, desired+service.Desired
-		}
-		t.row(cell{k.Name, bold}, plain(k.Version), plain(shortRevision(k.Revision)), cell{string(k.Sync), syncColour(k.Sync)},
-			cell{string(k.Health), healthColour(k.Health)}, plain(fmt.Sprintf("%d/%d", ready, desired)), plain(ago(s.Now(), k.Since)))
+		t.row(s.row(k, several)...)
 		t.note("waiting for", k.WaitingFor)
-		if k.LastError != source.LastError {
+		if k.LastError != errs[k.Source] {
 			t.note("error", k.LastError)
 		}
 	}
@@ -99,6 +116,36 @@ func (s *statusCommand) print(status web.Status, source web.SourceStatus, detail
 		fmt.Fprintln(s.Out)
 		s.services(status.Stacks[0])
 	}
+}
+
+func (s *statusCommand) row(k reconcile.StackStatus, several bool) []cell {
+	ready, desired := 0, 0
+	for _, service := range k.Services {
+		ready, desired = ready+service.Ready, desired+service.Desired
+	}
+	cells := []cell{{k.Name, bold}, plain(k.Version), plain(shortRevision(k.Revision)), {string(k.Sync), syncColour(k.Sync)},
+		{string(k.Health), healthColour(k.Health)}, plain(fmt.Sprintf("%d/%d", ready, desired)), plain(ago(s.Now(), k.Since))}
+	if several {
+		cells = append(cells, plain(k.Source))
+	}
+	return cells
+}
+
+// sources shows where revisions come from, and whether they do.
+func (s *statusCommand) sources(all []web.SourceStatus) {
+	t := s.table("SOURCE", "VERSION", "REVISION", "READ", "REPOSITORY")
+	for _, source := range all {
+		read := plain("never")
+		if source.LastFetch != nil {
+			read = plain(ago(s.Now(), *source.LastFetch))
+		}
+		if source.LastError != "" {
+			read.colour = red
+		}
+		t.row(cell{source.Name, bold}, plain(source.Version), plain(shortRevision(source.Revision)), read, plain(source.Source))
+		t.note("error", source.LastError)
+	}
+	t.print()
 }
 
 func (s *statusCommand) services(k reconcile.StackStatus) {

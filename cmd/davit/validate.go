@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +18,7 @@ type validateCommand struct {
 	options *options
 	output  *format
 	dir     string
+	source  string
 }
 
 // validation answers `davit validate -o json`.
@@ -57,6 +60,7 @@ func validateVerb(c *console) *cobra.Command {
 	v.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
 	v.output = outputFlag(cmd)
 	cmd.Flags().StringVar(&v.dir, "dir", ".", "directory to check")
+	cmd.Flags().StringVar(&v.source, "source", "", "the source whose place the directory takes")
 	return cmd
 }
 
@@ -69,7 +73,11 @@ func (v *validateCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := inspect(ctx, stacks{config: config, access: blind(config)}, r)
+	source, err := config.standIn(v.source)
+	if err != nil {
+		return err
+	}
+	found, err := inspect(ctx, stacks{config: source.Config, access: blind(source.Config)}, r)
 	if err != nil {
 		return err
 	}
@@ -96,10 +104,16 @@ func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, e
 	if err != nil {
 		return out, err
 	}
-	found, err := compose.Discover(r.Dir, l.config.Path, repositoryName(r.Source))
+	tree, err := compose.ReadTree(r.Dir, l.config.Path, repositoryName(r.Source))
 	if err := out.add("", err); err != nil {
 		return out, err
 	}
+	found := tree.Stacks
+	for _, name := range slices.Sorted(maps.Keys(tree.Rivals)) {
+		out.blame(compose.Clash(tree.Rivals[name]))
+		found = append(found, tree.Rivals[name]...)
+	}
+	var projects []*compose.Project
 	for _, s := range found {
 		out.Stacks = append(out.Stacks, s.Name)
 		project, err := compose.Load(ctx, s, l.options(s, r))
@@ -109,9 +123,13 @@ func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, e
 		if project == nil {
 			continue
 		}
+		projects = append(projects, project)
 		for _, n := range project.Notes {
 			out.Notes = append(out.Notes, mistake{File: n.File, Key: n.Key, Text: n.Text})
 		}
+	}
+	for _, p := range compose.CycleProblems(projects) {
+		out.blame(p)
 	}
 	out.Valid = len(out.Mistakes) == 0
 	return out, nil
@@ -127,9 +145,13 @@ func (v *validation) add(file string, err error) error {
 		v.Mistakes = append(v.Mistakes, mistake{File: file, Text: err.Error()})
 	}
 	for _, p := range problems {
-		v.Mistakes = append(v.Mistakes, mistake{File: p.File, Line: p.Line, Key: p.Key, Text: p.Err.Error()})
+		v.blame(p)
 	}
 	return nil
+}
+
+func (v *validation) blame(p *compose.Problem) {
+	v.Mistakes = append(v.Mistakes, mistake{File: p.File, Line: p.Line, Key: p.Key, Text: p.Err.Error()})
 }
 
 func (v *validateCommand) print(found validation) {

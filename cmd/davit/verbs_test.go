@@ -162,7 +162,7 @@ func TestJSONOfTheCommandsIsThatOfTheAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(ask(t, a, "status", "-o", "json").out), &status); err != nil {
 		t.Fatal(err)
 	}
-	if want := web.NewStatus(story(reconcile.SyncSynced)[0]); !reflect.DeepEqual(status, want) {
+	if want := web.NewStatus(story(reconcile.SyncSynced)[0], []web.SourceStatus{{}}); !reflect.DeepEqual(status, want) {
 		t.Errorf("status %+v, want %+v", status, want)
 	}
 	var history []web.Release
