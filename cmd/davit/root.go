@@ -107,7 +107,7 @@ func verbs(c *console) []*cobra.Command {
 	return []*cobra.Command{
 		runVerb(c), planVerb(c), applyVerb(c), statusVerb(c), historyVerb(c), rollbackVerb(c), adoptVerb(c), unpinVerb(c),
 		retryVerb(c), suspendVerb(c), resumeVerb(c), removeVerb(c), waitVerb(c), validateVerb(c), configVerb(c),
-		eventsVerb(c), versionVerb(c),
+		eventsVerb(c), doctorVerb(c), versionVerb(c),
 	}
 }
 
