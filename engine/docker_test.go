@@ -110,7 +110,7 @@ func (l lab) clean() {
 	images, err := l.docker.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "test="+l.project))})
 	l.check(err)
 	for _, i := range images {
-		_, err := l.docker.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true})
+		_, err := l.docker.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true, PruneChildren: true})
 		l.check(err)
 	}
 	volumes, err := l.docker.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("name", l.project))})
