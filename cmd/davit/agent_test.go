@@ -43,7 +43,10 @@ func (a *fakeAgent) Status(context.Context) ([]reconcile.StackStatus, error) {
 	return now, nil
 }
 
-func (a *fakeAgent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) {
+func (a *fakeAgent) Plan(_ context.Context, r reconcile.PlanRequest) ([]reconcile.Plan, error) {
+	if r.Values {
+		return []reconcile.Plan{{Stack: "shop", Notes: []string{"with values"}}}, a.err
+	}
 	return a.plans, a.err
 }
 func (a *fakeAgent) States() []web.SourceStatus         { return []web.SourceStatus{a.source} }

@@ -28,6 +28,7 @@ func TestExitCodes(t *testing.T) {
 		"plan with nothing to do":             {&fakeAgent{plans: []reconcile.Plan{{Stack: "shop"}}}, []string{"plan"}, 0, "nothing to do"},
 		"plan with changes":                   {&fakeAgent{plans: []reconcile.Plan{step}}, []string{"plan"}, 2, "shop  v1 -> v2"},
 		"plan with changes in JSON":           {&fakeAgent{plans: []reconcile.Plan{step}}, []string{"plan", "-o", "json"}, 2, `"kind": "start"`},
+		"plan with values":                    {&fakeAgent{}, []string{"plan", "--show-values"}, 0, "with values"},
 		"plan of an unknown stack":            {&fakeAgent{}, []string{"plan", "nope"}, 1, `"nope"`},
 		"plan that fails":                     {&fakeAgent{err: reconcile.ErrEngineUnavailable}, []string{"plan"}, 1, "engine unavailable"},
 		"plan with a wrong flag":              {nil, []string{"plan", "--what"}, 1, "unknown flag"},
