@@ -26,6 +26,8 @@ type attempt struct {
 	images  map[string]Image
 	// show is how values are shown in reasons, nil for not at all.
 	show func(value string) string
+	// errand is what an operator asked for of what runs, nil for mere drift.
+	errand *errand
 	// agreed is an operator's word, nil for what is done unasked.
 	agreed *AdoptRequest
 	// moved are the services that an automatic rollback leaves where they are.
@@ -42,7 +44,7 @@ type attempt struct {
 func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, what string) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: v.Act != ActReturn}
-	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger, registry: l.lookups}
+	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger, errand: s.errand, registry: l.lookups}
 	if v.Renews {
 		a.trigger = TriggerImage
 	}
@@ -76,6 +78,8 @@ func (a *attempt) run(ctx context.Context) error {
 		return a.loop.takeDown(ctx, a.stack.name, "as the repository declares")
 	case ActAdopt:
 		return a.takeOver(ctx)
+	case ActHalt:
+		return a.halt(ctx)
 	}
 	if err := a.choose(); err != nil {
 		return a.refuse(ctx, err)
@@ -233,7 +237,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		Completed: completions(s.history, p, images),
 	}
 	if v.Act == ActKeep {
-		d.Stopped = s.controls.Stops
+		d.Stopped, d.Restarts = s.controls.Stops, maps.Clone(s.restarts)
 	}
 	d.Data = dataOf(s.history)
 	d.PreviousProject = s.declaredBy(v.Current)
@@ -339,6 +343,9 @@ func (a *attempt) describe(r *Release) {
 		r.Reason = "what ran had drifted from release #" + fmt.Sprint(v.Current.Seq)
 		r.Revision, r.Commit = v.Current.Revision, v.Current.Commit
 		r.Author, r.Subject = v.Current.Author, v.Current.Subject
+		if a.errand != nil {
+			r.Reason, r.Trigger, r.Actor = a.errand.reason, TriggerCLI, a.errand.actor
+		}
 	}
 	if v.Act != ActReturn {
 		return
@@ -369,6 +376,9 @@ func (a *attempt) remember(r Release) {
 	s := a.stack
 	if r.Kind == KindDeploy && (r.Outcome == Succeeded || r.Outcome == Failed) {
 		s.renewal.images = nil
+	}
+	if a.errand != nil && !r.Running() && r.Outcome != Interrupted {
+		s.errand, s.restarts = nil, nil
 	}
 	if len(s.history) > 0 && s.history[0].Seq == r.Seq {
 		s.history = slices.Clone(s.history)

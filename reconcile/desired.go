@@ -41,6 +41,8 @@ type Desired struct {
 	// not of the other was never in service.
 	Unproven map[int64]bool
 	Served   map[string]bool
+	// Restarts are an operator's orders to replace what was made before, by service.
+	Restarts map[string]restart
 	// Stopped is what an operator stopped and what is to stay so.
 	Stopped []Stop
 }

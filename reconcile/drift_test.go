@@ -150,3 +150,90 @@ func TestWhatComposeMakesAnewJustAsDeclaredIsTakenOver(t *testing.T) {
 		h.expect("running", h.running(), "web/2 shop:1.0")
 	})
 }
+
+const pair = `
+services:
+  web:
+    image: shop:1.0
+    restart: unless-stopped
+    depends_on: [db]
+  db:
+    image: db:1
+    restart: unless-stopped
+    volumes: ["data:/data"]
+volumes: {data: {}}
+`
+
+func TestAnOperatorStopsAndStartsAService(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("db:1", healthy())
+		h.push("v1.0.0", pair)
+		h.pass(time.Minute)
+		ask := reconcile.ServiceRequest{Stack: "shop", Service: "db", Actor: "ann"}
+		if err := h.loop.Start(t.Context(), ask); err == nil {
+			t.Error("what runs was started")
+		}
+		if err := h.loop.Stop(t.Context(), ask); err != nil {
+			t.Fatal(err)
+		}
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		h.pass(time.Hour)
+		h.engine.RestartDaemon()
+		h.stop()
+		h.boot()
+		h.pass(time.Hour)
+		h.expect("running after restarts", h.running(), "web/1 shop:1.0")
+		h.expect("status", h.status().WaitingFor, "stopped by operator: db")
+		if err := h.loop.Start(t.Context(), ask); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "db/1 db:1, web/1 shop:1.0")
+		last := h.record.releases[0]
+		h.expect("record", fmt.Sprintf("%s %s %s: %s", last.Kind, last.Trigger, last.Actor, last.Reason), "drift-fix cli ann: started by ann")
+		h.expect("policy", h.by()["shop-db-1"].Restart, "unless-stopped")
+	})
+}
+
+func TestAnOperatorRestartsAStackWithoutAGapWhereThatIsPossible(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("db:1", healthy())
+		h.push("v1.0.0", "x-davit: {drift: off}\n"+pair)
+		h.pass(time.Hour)
+		h.engine.ClearLog()
+		if err := h.loop.Restart(t.Context(), reconcile.ServiceRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "db/2 db:1, web/2 shop:1.0")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 drift-fix v1.0.0 succeeded")
+		log := h.acts()
+		if strings.Index(log, "start shop-web-2") > strings.Index(log, "stop shop-web-1") {
+			t.Errorf("the stateless service had a gap:\n%s", log)
+		}
+		h.pass(time.Hour)
+		h.expect("running in the end", h.running(), "db/2 db:1, web/2 shop:1.0")
+		if err := h.loop.Restart(t.Context(), reconcile.ServiceRequest{Stack: "shop", Service: "nope", Actor: "ann"}); err == nil {
+			t.Error("a service that is not there was restarted")
+		}
+	})
+}
+
+func TestARestartThatFailsLeavesWhatServes(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Hour)
+		before := h.by()["shop-web-1"].ID
+		h.engine.Turn("shop:1.0", sick())
+		if err := h.loop.Restart(t.Context(), reconcile.ServiceRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Hour)
+		if now := h.by()["shop-web-1"]; now.ID != before || !now.Running() {
+			t.Errorf("what served is %+v", now)
+		}
+	})
+}

@@ -151,6 +151,11 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if err := l.noteStops(ctx, s); err != nil {
 		return l.trouble(s, err, now)
 	}
+	if halt := halting(s.name, l.Instance, s.controls.Stops, l.observed); v.Act != ActNothing && !halt.Empty() {
+		v.Act = ActHalt
+		l.start(ctx, s, in, v, "stop")
+		return time.Time{}
+	}
 	if err := l.settleDecisions(ctx, s, v, in); err != nil {
 		return l.trouble(s, err, now)
 	}
@@ -190,8 +195,9 @@ func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now 
 	if err != nil {
 		return l.trouble(s, err, now)
 	}
-	if left := tolerated(plan, s.history); left || plan.Empty() || s.clears(plan, now) {
+	if left := s.errand == nil && tolerated(plan, s.history); left || plan.Empty() || s.clears(plan, now) {
 		l.leave(s, plan, left)
+		s.errand = nil
 		l.announce(s, v, now)
 		s.backoff = backoff{}
 		return sooner(s.next(plan), l.refresh(ctx, s, in, v, now))
@@ -267,7 +273,7 @@ func (s *stack) next(p Plan) time.Time {
 // correct starts a correction, or returns when it may start.
 func (l *Loop) correct(ctx context.Context, s *stack, in Situation, v Verdict, p Plan, now time.Time) time.Time {
 	if !housekeeping(p) {
-		if until := l.guard(s, now); now.Before(until) {
+		if until := l.guard(s, now); s.errand == nil && now.Before(until) {
 			return until
 		}
 	}

@@ -52,6 +52,10 @@ type stack struct {
 	view     view
 	// renewal is what image references mean by now.
 	renewal renewal
+	// errand is an operator's order that is not carried out yet.
+	errand *errand
+	// restarts are the orders to replace what was made before, by service.
+	restarts map[string]restart
 	// drifted is the drift that was reported and is not corrected, "" for none.
 	drifted string
 	// fixes are the times of recent corrections of drift, for the loop guard.

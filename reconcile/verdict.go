@@ -71,10 +71,12 @@ const (
 	ActRemove
 	// ActAdopt writes down that what runs is davit's from now on.
 	ActAdopt
+	// ActHalt stops what an operator wants to be stopped.
+	ActHalt
 )
 
 func (a Act) String() string {
-	return [...]string{"nothing", "keep", "deploy", "return", "stop", "remove", "adopt"}[a]
+	return [...]string{"nothing", "keep", "deploy", "return", "stop", "remove", "adopt", "halt"}[a]
 }
 
 // Verdict is what was decided about a stack, and why.

@@ -193,6 +193,8 @@ type Order struct {
 	// To and Hold belong to rollback.
 	To   string `json:"to,omitempty"`
 	Hold bool   `json:"hold,omitempty"`
+	// Service belongs to stop, start and restart; "" means all of them.
+	Service string `json:"service,omitempty"`
 	// TakeOver belongs to adopt.
 	TakeOver bool `json:"take_over,omitempty"`
 	// For and Reason belong to suspend; For is a Go duration.

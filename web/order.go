@@ -46,6 +46,12 @@ func (s *Server) order(r *http.Request) (any, error) {
 		return NewRelease(release), err
 	case "suspend":
 		return s.suspend(r, o)
+	case "stop":
+		err = s.Agent.Stop(ctx, reconcile.ServiceRequest{Stack: stack, Service: o.Service, Actor: o.Actor})
+	case "start":
+		err = s.Agent.Start(ctx, reconcile.ServiceRequest{Stack: stack, Service: o.Service, Actor: o.Actor})
+	case "restart":
+		err = s.Agent.Restart(ctx, reconcile.ServiceRequest{Stack: stack, Service: o.Service, Actor: o.Actor})
 	case "adopt":
 		err = s.Agent.Adopt(ctx, reconcile.AdoptRequest{Stack: stack, Actor: o.Actor, TakeOver: o.TakeOver})
 	case "unpin":

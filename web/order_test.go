@@ -32,6 +32,10 @@ func TestOrdersReachTheAgentWithTheirActor(t *testing.T) {
 		"retry":    {web.Order{Actor: "ada"}, told{"retry", "shop", "ada"}},
 		"resume":   {web.Order{Actor: "ada"}, told{"resume", "shop", "ada"}},
 		"remove":   {web.Order{Actor: "ada"}, told{"remove", "shop", "ada"}},
+		"stop":     {web.Order{Service: "web", Actor: "ada"}, told{"stop web", "shop", "ada"}},
+		"start":    {web.Order{Service: "web", Actor: "ada"}, told{"start web", "shop", "ada"}},
+		"restart":  {web.Order{Actor: "ada"}, told{"restart ", "shop", "ada"}},
+		"adopt":    {web.Order{TakeOver: true, Actor: "ada"}, reconcile.AdoptRequest{Stack: "shop", Actor: "ada", TakeOver: true}},
 		"apply":    {web.Order{}, woken{"shop", reconcile.TriggerCLI}},
 	}
 	for verb, test := range tests {

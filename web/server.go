@@ -40,8 +40,16 @@ type Agent interface {
 type Operator interface {
 	Pinner
 	Pauser
+	Servicer
 	Retry(ctx context.Context, stack, actor string) error
 	Remove(ctx context.Context, stack, actor string) error
+}
+
+// Servicer stops, starts and restarts what runs.
+type Servicer interface {
+	Stop(ctx context.Context, r reconcile.ServiceRequest) error
+	Start(ctx context.Context, r reconcile.ServiceRequest) error
+	Restart(ctx context.Context, r reconcile.ServiceRequest) error
 }
 
 // Adopter takes over what somebody else runs.

@@ -81,6 +81,18 @@ func (a *agent) Adopt(_ context.Context, r reconcile.AdoptRequest) error {
 	return a.err
 }
 
+func (a *agent) Stop(_ context.Context, r reconcile.ServiceRequest) error {
+	return a.tell("stop "+r.Service, r.Stack, r.Actor)
+}
+
+func (a *agent) Start(_ context.Context, r reconcile.ServiceRequest) error {
+	return a.tell("start "+r.Service, r.Stack, r.Actor)
+}
+
+func (a *agent) Restart(_ context.Context, r reconcile.ServiceRequest) error {
+	return a.tell("restart "+r.Service, r.Stack, r.Actor)
+}
+
 func (a *agent) Adoptions(context.Context, string) ([]reconcile.AdoptionPlan, error) {
 	return a.adoptions, a.err
 }

@@ -44,6 +44,17 @@ func (e *Engine) AddImage(ref string, b Behaviour) reconcile.Image {
 	return p.image(ref, true)
 }
 
+// Turn makes the containers that are created of an image from now on behave
+// otherwise.
+func (e *Engine) Turn(ref string, b Behaviour) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p, ok := e.images.find(ref); ok {
+		p.behaviour = b
+		e.images.local[p.id] = p
+	}
+}
+
 // Publish puts a new image into the registry as ref, from where Pull gets it.
 func (e *Engine) Publish(ref string, b Behaviour) reconcile.Image {
 	e.mu.Lock()
