@@ -258,6 +258,8 @@ func (a *attempt) refuse(ctx context.Context, cause error) error {
 func (a *attempt) finish(ctx context.Context, r Release) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
+	// An engine's error quotes what it was given.
+	r.Failure = a.loop.Scrub(r.Failure)
 	err := a.loop.History.Finish(ctx, r)
 	a.release = r
 	a.remember(r)

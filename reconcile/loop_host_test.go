@@ -35,6 +35,8 @@ type host struct {
 	asked atomic.Int64
 	// files is where content is kept; nil for none that a test looks at.
 	files reconcile.Files
+	// scrub takes secrets out of texts; nil leaves them.
+	scrub func(string) string
 	// projects are what Git declares, by revision.
 	revision reconcile.Revision
 	declared map[string]*compose.Project
@@ -73,7 +75,7 @@ func (h *host) boot() {
 	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
 	loop := reconcile.New(reconcile.Options{
 		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
-		History: h.record, Decisions: h.record, Files: h.files, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
+		History: h.record, Decisions: h.record, Files: h.files, Scrub: h.scrub, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
 		Emit: func(e reconcile.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -340,7 +340,7 @@ func (l *Loop) trouble(s *stack, err error, now time.Time) time.Time {
 		waiting *Waiting
 		stalled *Stalled
 	)
-	s.view.err = withHint(err)
+	s.view.err = l.Scrub(withHint(err))
 	switch {
 	case errors.As(err, &waiting):
 		if !s.view.overdue {
@@ -366,6 +366,7 @@ func (l *Loop) trouble(s *stack, err error, now time.Time) time.Time {
 
 // announceTrouble shows trouble and says so once, however often it is met again.
 func (l *Loop) announceTrouble(s *stack, sync Sync, kind EventKind, severity Severity, reason string, now time.Time) {
+	reason = l.Scrub(reason)
 	news := s.view.sync != sync
 	s.show(sync, reason, now)
 	if news {
