@@ -41,6 +41,8 @@ type host struct {
 	revision reconcile.Revision
 	declared map[string]*compose.Project
 	pushes   int
+	// adjust changes how the next agent is started.
+	adjust func(*reconcile.Options)
 
 	// adopt and observeOnly configure the next boot.
 	adopt       reconcile.AdoptMode
@@ -73,7 +75,7 @@ func (h *host) boot() {
 	ctx, cancel := context.WithCancel(context.Background())
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
-	loop := reconcile.New(reconcile.Options{
+	options := reconcile.Options{
 		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
 		History: h.record, Decisions: h.record, Files: h.files, Scrub: h.scrub, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
 		Emit: func(e reconcile.Event) {
@@ -81,7 +83,11 @@ func (h *host) boot() {
 			defer h.mu.Unlock()
 			h.events = append(h.events, e)
 		},
-	})
+	}
+	if h.adjust != nil {
+		h.adjust(&options)
+	}
+	loop := reconcile.New(options)
 	var running sync.WaitGroup
 	running.Go(func() { _ = loop.Run(ctx) })
 	running.Go(func() {
