@@ -291,3 +291,33 @@ func TestTheTimeOfAServerIsAsked(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+func TestDoctorLooksAtEverySource(t *testing.T) {
+	d := healthyDoctor(t)
+	d.config.Repo = ""
+	d.config.Sources = []Source{
+		{Name: "a", Config: Config{Repo: "https://a.example/x"}},
+		{Name: "b", Config: Config{Repo: "https://b.example/x", TokenFile: "/nowhere"}},
+	}
+	d.reach = func(_ context.Context, o gitsource.Options) (gitsource.Reached, error) {
+		if o.Name == "b" {
+			return gitsource.Reached{}, errors.New("no such host")
+		}
+		return gitsource.Reached{Source: o.URL, Ref: "main"}, nil
+	}
+	d.dates = func(_ context.Context, address string) (time.Time, error) {
+		if address == "https://a.example/" {
+			return then.Add(time.Hour), nil
+		}
+		return then, nil
+	}
+	var got []string
+	for _, f := range examine(t.Context(), d.checks()).Findings {
+		if slices.Contains([]string{"repository", "clock", "credentials"}, f.Check) {
+			got = append(got, f.Check+" "+f.Level.String())
+		}
+	}
+	if want := "credentials fail|repository ok|repository fail|clock fail|clock ok"; strings.Join(got, "|") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, "|"), want)
+	}
+}

@@ -223,13 +223,16 @@ func (d *doctor) envDirCheck(context.Context) []finding {
 // credentialsCheck looks at every file that holds a secret.
 func (d *doctor) credentialsCheck(context.Context) []finding {
 	const name = "credentials"
-	c := d.config
-	files := []string{c.TokenFile, c.PasswordFile, c.SSHKeyFile, c.SSHPassphraseFile, c.AgeKeyFile}
-	for _, w := range c.Webhooks {
+	files := []string{d.config.AgeKeyFile}
+	for _, s := range d.config.followed() {
+		files = append(files, s.TokenFile, s.PasswordFile, s.SSHKeyFile, s.SSHPassphraseFile)
+	}
+	for _, w := range d.config.Webhooks {
 		files = append(files, w.SecretFile)
 	}
 	var found []finding
-	files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
+	slices.Sort(files)
+	files = slices.DeleteFunc(slices.Compact(files), func(f string) bool { return f == "" })
 	for _, file := range files {
 		info, err := os.Stat(file)
 		switch {

@@ -6,52 +6,68 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"time"
 
 	"davit/engine"
 	"davit/gitsource"
 )
 
-// source is how the repository is reached.
-func (o Config) source() gitsource.Options {
+// reached is how the repository is reached.
+func (s Source) reached() gitsource.Options {
 	return gitsource.Options{
-		URL:      o.Repo,
-		Selector: gitsource.Selector{Branch: o.Branch, Tag: o.Tag, Semver: o.Semver, Commit: o.Commit, TagPrefix: o.TagPrefix, Prerelease: o.Prerelease},
-		Auth: gitsource.Auth{TokenFile: o.TokenFile, Username: o.Username, PasswordFile: o.PasswordFile,
-			SSHKeyFile: o.SSHKeyFile, PassphraseFile: o.SSHPassphraseFile, KnownHostsFile: o.KnownHostsFile, CAFile: o.CAFile},
+		Name: s.Name, URL: s.Repo,
+		Selector: gitsource.Selector{Branch: s.Branch, Tag: s.Tag, Semver: s.Semver, Commit: s.Commit, TagPrefix: s.TagPrefix, Prerelease: s.Prerelease},
+		Auth: gitsource.Auth{TokenFile: s.TokenFile, Username: s.Username, PasswordFile: s.PasswordFile,
+			SSHKeyFile: s.SSHKeyFile, PassphraseFile: s.SSHPassphraseFile, KnownHostsFile: s.KnownHostsFile, CAFile: s.CAFile},
 	}
+}
+
+// eachSource makes a check of every repository at once: one that does not answer
+// leaves the others their time.
+func (d *doctor) eachSource(look func(s Source) []finding) (found []finding) {
+	sources := d.config.followed()
+	each := make([][]finding, len(sources))
+	var wait sync.WaitGroup
+	for i, s := range sources {
+		wait.Go(func() { each[i] = look(s) })
+	}
+	wait.Wait()
+	return slices.Concat(each...)
 }
 
 // knownHostsCheck asks whether the SSH server's key is on file.
 func (d *doctor) knownHostsCheck(context.Context) []finding {
 	const name = "known_hosts"
-	if d.config.Repo == "" {
-		return nil
-	}
-	host, known, err := gitsource.KnownHost(d.config.source())
-	switch {
-	case err != nil:
-		return failed(name, err, "")
-	case host == "":
-		return nil
-	case !known:
-		return one(name, levelFail, fmt.Sprintf("%s has no key of %s", d.config.KnownHostsFile, host),
-			"add it with ssh-keyscan, and compare it with what the server's owner publishes: davit never learns one by itself")
-	}
-	return one(name, levelOK, host+" is in "+d.config.KnownHostsFile, "")
+	return d.eachSource(func(s Source) []finding {
+		host, known, err := gitsource.KnownHost(s.reached())
+		switch {
+		case err != nil:
+			return failed(name, err, "")
+		case host == "":
+			return nil
+		case !known:
+			return one(name, levelFail, fmt.Sprintf("%s has no key of %s", s.KnownHostsFile, host),
+				"add it with ssh-keyscan, and compare it with what the server's owner publishes: davit never learns one by itself")
+		}
+		return one(name, levelOK, host+" is in "+s.KnownHostsFile, "")
+	})
 }
 
-// repositoryCheck lists the repository with the agent's own credentials.
+// repositoryCheck lists each repository with the agent's own credentials.
 func (d *doctor) repositoryCheck(ctx context.Context) []finding {
 	const name = "repository"
-	if d.config.Repo == "" {
+	if len(d.config.followed()) == 0 {
 		return one(name, levelWarn, "none given", "name it with --repo, or give the agent's configuration with --config")
 	}
-	found, err := d.reach(ctx, d.config.source())
-	if err != nil {
-		return failed(name, err, "the same address, selector and credential files are what the agent uses")
-	}
-	return one(name, levelOK, fmt.Sprintf("%s: %s is %.7s, listed in %s", found.Source, found.Ref, found.Commit, found.Took.Round(time.Millisecond)), "")
+	return d.eachSource(func(s Source) []finding {
+		found, err := d.reach(ctx, s.reached())
+		if err != nil {
+			return failed(name, err, "the same address, selector and credential files are what the agent uses")
+		}
+		return one(name, levelOK, fmt.Sprintf("%s: %s is %.7s, listed in %s", found.Source, found.Ref, found.Commit, found.Took.Round(time.Millisecond)), "")
+	})
 }
 
 // How far clocks may be apart. Certificates and tokens bear minutes.
@@ -60,9 +76,13 @@ const (
 	muchSkew = 5 * time.Minute
 )
 
-// clockCheck compares this clock with that of the repository's server.
+// clockCheck compares this clock with those of the repositories' servers.
 func (d *doctor) clockCheck(ctx context.Context) []finding {
-	u, err := url.Parse(d.config.Repo)
+	return d.eachSource(func(s Source) []finding { return d.clockOf(ctx, s.Repo) })
+}
+
+func (d *doctor) clockOf(ctx context.Context, repository string) []finding {
+	u, err := url.Parse(repository)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return nil
 	}

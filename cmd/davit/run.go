@@ -166,12 +166,9 @@ func (a *agent) openRecord(ctx context.Context) error {
 }
 
 func (a *agent) newPoller(c Source) (*poller, error) {
-	source, err := gitsource.New(gitsource.Options{
-		Name: c.Name, URL: c.Repo, Data: c.Data, Log: a.logger,
-		Selector: gitsource.Selector{Branch: c.Branch, Tag: c.Tag, Semver: c.Semver, Commit: c.Commit, TagPrefix: c.TagPrefix, Prerelease: c.Prerelease},
-		Auth: gitsource.Auth{TokenFile: c.TokenFile, Username: c.Username, PasswordFile: c.PasswordFile,
-			SSHKeyFile: c.SSHKeyFile, PassphraseFile: c.SSHPassphraseFile, KnownHostsFile: c.KnownHostsFile, CAFile: c.CAFile},
-	})
+	options := c.reached()
+	options.Data, options.Log = c.Data, a.logger
+	source, err := gitsource.New(options)
 	if err != nil {
 		return nil, err
 	}
