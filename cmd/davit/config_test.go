@@ -24,8 +24,7 @@ func world(variables map[string]string) (*console, *bytes.Buffer, *bytes.Buffer)
 			}
 			return pairs
 		},
-		Now:     func() time.Time { return time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC) },
-		Hangups: func() <-chan os.Signal { return nil },
+		Now: func() time.Time { return time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC) },
 	}, out, err
 }
 

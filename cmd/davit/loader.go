@@ -112,7 +112,7 @@ func plainVersion(r reconcile.Revision) string {
 	if r.Tag == "" {
 		return ""
 	}
-	return strings.TrimPrefix(r.Version, "v")
+	return strings.TrimSuffix(strings.TrimPrefix(r.Version, "v"), dirtyMark)
 }
 
 // blame puts what keeps a stack from being named on the stacks that may be meant:

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	// A scratch image and a bare host have neither time zones nor root
@@ -17,6 +19,12 @@ import (
 )
 
 func main() {
+	// Whoever starts the agent may tell it to poll before it has read its flags.
+	var early chan os.Signal
+	if first := slices.IndexFunc(os.Args[1:], func(a string) bool { return !strings.HasPrefix(a, "-") }); first >= 0 && os.Args[1+first] == "run" {
+		early = make(chan os.Signal, 1)
+		signal.Notify(early, syscall.SIGHUP)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
@@ -31,13 +39,7 @@ func main() {
 	// compose-go warns through a logger of the whole process; what it has to say is
 	// among a project's notes.
 	logrus.SetOutput(io.Discard)
-	os.Exit(run(ctx, terminal(), os.Args[1:]...))
-}
-
-// hangups asks for SIGHUP, which means "poll now" to the agent. Commands that do
-// not ask for it end with their terminal.
-func hangups() <-chan os.Signal {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGHUP)
-	return c
+	c := terminal()
+	c.Hangups = early
+	os.Exit(run(ctx, c, os.Args[1:]...))
 }

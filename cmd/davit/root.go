@@ -40,8 +40,9 @@ type console struct {
 	Actor string
 	Root  bool
 	Now   func() time.Time
-	// Hangups starts to deliver SIGHUP.
-	Hangups func() <-chan os.Signal
+	// Hangups delivers SIGHUP, which means "poll now" to the agent. Nil for other
+	// commands: they end with their terminal.
+	Hangups <-chan os.Signal
 }
 
 // terminal is the console of the process.
@@ -52,7 +53,7 @@ func terminal() *console {
 		Colour: out && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		Asks:   term.IsTerminal(int(os.Stdin.Fd())),
 		Getenv: os.Getenv, Environ: os.Environ, Actor: actor(), Root: os.Geteuid() == 0,
-		Now: time.Now, Hangups: hangups,
+		Now: time.Now,
 	}
 }
 

@@ -56,7 +56,7 @@ func (r *runCommand) run(ctx context.Context) error {
 	for _, name := range r.unknownVariables() {
 		logger.Warn("variable sets nothing", "name", name)
 	}
-	a := &agent{config: config, logger: logger, now: r.Now, hangups: r.Hangups()}
+	a := &agent{config: config, logger: logger, now: r.Now, hangups: r.Hangups}
 	defer a.close()
 	if err := a.open(ctx); err != nil {
 		return err
