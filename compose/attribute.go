@@ -148,6 +148,7 @@ services.*.ports.[].protocol
 services.*.ports.[].published
 services.*.ports.[].target
 services.*.post_start.[].**
+services.*.pre_start.[].**
 services.*.pre_stop.[].**
 services.*.privileged
 services.*.profiles
@@ -173,6 +174,7 @@ services.*.tmpfs
 services.*.tty
 services.*.ulimits.*.hard
 services.*.ulimits.*.soft
+services.*.use_api_socket
 services.*.user
 services.*.userns_mode
 services.*.uts

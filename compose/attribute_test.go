@@ -12,7 +12,7 @@ import (
 // does not do. An attribute that Compose learns is in neither list: then this
 // test fails until somebody decides.
 var refused = []string{
-	"models", "pre_start", "provider", "umask", "use_api_socket",
+	"models", "pre_start", "provider", "umask",
 }
 
 func TestEveryAttributeOfComposeIsDecided(t *testing.T) {
@@ -40,31 +40,32 @@ func TestEverySupportedAttributeIsOneOfCompose(t *testing.T) {
 func TestUnsupportedAttributesAreRefusedByName(t *testing.T) {
 	service := func(attribute string) string { return "services: {a: {image: a, " + attribute + "}}" }
 	for name, c := range map[string]struct{ file, key string }{
-		"pre_start":             {service("pre_start: [{command: a}]"), "services.a.pre_start"},
-		"build without image":   {"services: {a: {build: .}}", "services.a.build"},
-		"a provider":            {"services: {a: {provider: {type: x}}}", "services.a.provider"},
-		"pull_policy build":     {service("pull_policy: build"), "services.a.pull_policy"},
-		"an external secret":    {service("secrets: [s]") + "\nsecrets: {s: {external: true}}", "secrets.s.external"},
-		"a template driver":     {service("configs: [s]") + "\nconfigs: {s: {file: ./x, template_driver: golang}}", "configs.s.template_driver"},
-		"models":                {service("user: a") + "\nmodels: {m: {model: x}}", "models"},
-		"jobs":                  {service("user: a") + "\njobs: {j: {image: x}}", "jobs"},
-		"a disabled service's":  {service("profiles: [p], umask: 18") + "\n", "services.a.umask"},
-		"an external config":    {service("configs: [c]") + "\nconfigs: {c: {external: true}}", "configs.c.external"},
-		"a secret's driver":     {service("secrets: [s]") + "\nsecrets: {s: {file: ./x, driver: vault}}", "secrets.s.driver"},
-		"a cluster's volume":    {service("volumes: [{type: cluster, source: x, target: /x}]"), "services.a.volumes[0]"},
-		"a missing profile":     {service("security_opt: ['seccomp:./profile.json']"), "services.a.security_opt[0]"},
-		"a profile elsewhere":   {service("security_opt: ['seccomp=../../profile.json']"), "services.a.security_opt[0]"},
-		"a profile of no JSON":  {service("security_opt: ['seccomp=compose.yaml']"), "services.a.security_opt[0]"},
-		"a test of no form":     {service("healthcheck: {test: [curl, x]}"), "services.a.healthcheck.test"},
-		"two limits of CPUs":    {service("cpus: 1, deploy: {resources: {limits: {cpus: '2'}}}"), "services.a.cpus"},
-		"a limit left out":      {service("cpus: 1, deploy: {resources: {limits: {memory: 1g}}}"), "services.a.cpus"},
-		"two limits of memory":  {service("mem_limit: 1g, deploy: {resources: {limits: {memory: 2g}}}"), "services.a.mem_limit"},
-		"two reservations":      {service("mem_reservation: 1g, deploy: {resources: {reservations: {memory: 2g}}}"), "services.a.mem_reservation"},
-		"two limits of PIDs":    {service("pids_limit: 1, deploy: {resources: {limits: {pids: 2}}}"), "services.a.pids_limit"},
-		"a reserved label":      {service("labels: {davit.instance: mine}"), "services.a.labels.davit.instance"},
-		"a tier of no number":   {service("labels: {startup.priority: first}"), "services.a.labels.startup.priority"},
-		"a value for read_only": {service("read_only: true, configs: [c]") + "\nconfigs: {c: {content: x}}", "services.a.configs[0]"},
-		"an unset secret":       {service("secrets: [s]") + "\nsecrets: {s: {environment: NOPE}}", "secrets.s.environment"},
+		"pre_start":              {service("pre_start: [{command: a}]"), "services.a.pre_start"},
+		"build without image":    {"services: {a: {build: .}}", "services.a.build"},
+		"a provider":             {"services: {a: {provider: {type: x}}}", "services.a.provider"},
+		"pull_policy build":      {service("pull_policy: build"), "services.a.pull_policy"},
+		"an external secret":     {service("secrets: [s]") + "\nsecrets: {s: {external: true}}", "secrets.s.external"},
+		"a template driver":      {service("configs: [s]") + "\nconfigs: {s: {file: ./x, template_driver: golang}}", "configs.s.template_driver"},
+		"models":                 {service("user: a") + "\nmodels: {m: {model: x}}", "models"},
+		"jobs":                   {service("user: a") + "\njobs: {j: {image: x}}", "jobs"},
+		"a disabled service's":   {service("profiles: [p], umask: 18") + "\n", "services.a.umask"},
+		"an external config":     {service("configs: [c]") + "\nconfigs: {c: {external: true}}", "configs.c.external"},
+		"a secret's driver":      {service("secrets: [s]") + "\nsecrets: {s: {file: ./x, driver: vault}}", "secrets.s.driver"},
+		"a cluster's volume":     {service("volumes: [{type: cluster, source: x, target: /x}]"), "services.a.volumes[0]"},
+		"a missing profile":      {service("security_opt: ['seccomp:./profile.json']"), "services.a.security_opt[0]"},
+		"a profile elsewhere":    {service("security_opt: ['seccomp=../../profile.json']"), "services.a.security_opt[0]"},
+		"a profile of no JSON":   {service("security_opt: ['seccomp=compose.yaml']"), "services.a.security_opt[0]"},
+		"a test of no form":      {service("healthcheck: {test: [curl, x]}"), "services.a.healthcheck.test"},
+		"two limits of CPUs":     {service("cpus: 1, deploy: {resources: {limits: {cpus: '2'}}}"), "services.a.cpus"},
+		"a limit left out":       {service("cpus: 1, deploy: {resources: {limits: {memory: 1g}}}"), "services.a.cpus"},
+		"two limits of memory":   {service("mem_limit: 1g, deploy: {resources: {limits: {memory: 2g}}}"), "services.a.mem_limit"},
+		"two reservations":       {service("mem_reservation: 1g, deploy: {resources: {reservations: {memory: 2g}}}"), "services.a.mem_reservation"},
+		"two limits of PIDs":     {service("pids_limit: 1, deploy: {resources: {limits: {pids: 2}}}"), "services.a.pids_limit"},
+		"a reserved label":       {service("labels: {davit.instance: mine}"), "services.a.labels.davit.instance"},
+		"a tier of no number":    {service("labels: {startup.priority: first}"), "services.a.labels.startup.priority"},
+		"a value for read_only":  {service("read_only: true, configs: [c]") + "\nconfigs: {c: {content: x}}", "services.a.configs[0]"},
+		"a socket for read_only": {service("read_only: true, use_api_socket: true"), "services.a.use_api_socket"},
+		"an unset secret":        {service("secrets: [s]") + "\nsecrets: {s: {environment: NOPE}}", "secrets.s.environment"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := write(t, one(c.file))

@@ -33,7 +33,7 @@ func (l *loading) project(real, hashed *rendering) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	place := l.placement(real.model.Services)
+	place := l.placement(real.model.Services, real.model.Volumes)
 	l.place(place, real, hashed)
 	p := &Project{
 		Name:       l.stack.Name,

@@ -177,6 +177,9 @@ func (c checker) mounts() {
 			c.report(key, "type %s: %w", v.Type, errUnsupported)
 		}
 	}
+	if s.UseAPISocket && s.ReadOnly {
+		c.report("use_api_socket", "credentials cannot be written into a read_only service")
+	}
 	for i, use := range s.Configs {
 		o := c.model.Configs[use.Source]
 		c.copied(fmt.Sprintf("configs[%d]", i), types.FileObjectConfig(o))
@@ -241,6 +244,7 @@ func (c checker) values() {
 		c.report("healthcheck.test", "must start with CMD, CMD-SHELL or NONE")
 	}
 	c.pulling()
+	c.hooks()
 	for key := range s.Labels {
 		if strings.HasPrefix(key, "davit.") {
 			c.report("labels."+key, "is reserved")

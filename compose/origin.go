@@ -45,6 +45,9 @@ func (p *Project) Relocated(o Origin) (*Project, error) {
 			}
 		}
 	}
+	for name := range below(tree, "volumes") {
+		move(below(below(below(tree, "volumes"), name), "driver_opts"), "device")
+	}
 	for _, kind := range []string{"configs", "secrets"} {
 		for name := range below(tree, kind) {
 			move(below(below(tree, kind), name), "file")

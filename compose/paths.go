@@ -35,9 +35,13 @@ func (s *survey) paths(d *document, value map[string]any) {
 		volume, _ := volumes[name].(map[string]any)
 		opts, _ := volume["driver_opts"].(map[string]any)
 		device := text(opts["device"])
+		if text(opts["o"]) == "bind" && volume["driver"] == "local" { // what Compose takes for a bind mount
+			s.hostPath(d, "volumes."+name+".driver_opts.device", device)
+			continue
+		}
 		if device != "" && slices.Contains(strings.Split(text(opts["o"]), ","), "bind") && !path.IsAbs(device) {
 			s.problems.add(d.problem("volumes."+name+".driver_opts.device",
-				errors.New("must be an absolute path: write a bind mount to use a directory of the stack")))
+				errors.New("must be an absolute path, as it is relative to the stack only beside driver: local and o: bind")))
 		}
 	}
 }

@@ -39,7 +39,7 @@ type spot struct {
 	tracked  bool
 }
 
-func (l *loading) placement(services types.Services) *placement {
+func (l *loading) placement(services types.Services, volumes types.Volumes) *placement {
 	p := &placement{
 		export: l.export, dir: l.stack.Dir,
 		home:    StackDir(l.options.DataDir, l.stack.Name),
@@ -52,6 +52,11 @@ func (l *loading) placement(services types.Services) *placement {
 			if rel, ok := p.export.rel(v.Source); ok && v.Type == types.VolumeTypeBind && !v.ReadOnly {
 				p.writable = append(p.writable, rel)
 			}
+		}
+	}
+	for _, v := range volumes {
+		if rel, ok := p.export.rel(v.DriverOpts["device"]); ok {
+			p.writable = append(p.writable, rel)
 		}
 	}
 	return p
@@ -69,6 +74,10 @@ func (l *loading) place(p *placement, real, hashed *rendering) {
 				l.move(p.find, fmt.Sprintf("services.%s.volumes[%d]", name, i), "source", pair{mount, twin})
 			}
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(below(real.tree, "volumes"))) {
+		options, twin := below(below(below(real.tree, "volumes"), name), "driver_opts"), below(below(below(hashed.tree, "volumes"), name), "driver_opts")
+		l.move(p.find, "volumes."+name+".driver_opts.device", "device", pair{options, twin})
 	}
 	for _, kind := range []string{"configs", "secrets"} {
 		for _, name := range slices.Sorted(maps.Keys(below(real.tree, kind))) {

@@ -21,6 +21,9 @@ func (j *judge) mounts(key string, s types.ContainerSpec) {
 		if v.Type != types.VolumeTypeBind {
 			continue
 		}
+		if s.UseAPISocket && v.Source == apiSocket && v.Target == apiSocket {
+			continue // what use_api_socket means, which is judged by that name
+		}
 		j.bind(at, v.Source, v.ReadOnly)
 		if v.Bind != nil && v.Bind.Propagation != "" {
 			j.ask(RuleBindPropagation, at, v.Bind.Propagation, "%s: what the container mounts there is mounted on the host", v.Bind.Propagation)
@@ -37,6 +40,11 @@ func (j *judge) sources() {
 			if v.Type == types.VolumeTypeBind && j.placed(v.Source) {
 				j.bind(fmt.Sprintf("services.%s.volumes[%d]", name, i), v.Source, v.ReadOnly)
 			}
+		}
+	}
+	for name, v := range j.model.Volumes {
+		if device := v.DriverOpts["device"]; j.placed(device) {
+			j.bind("volumes."+name+".driver_opts.device", device, false)
 		}
 	}
 	for name, c := range j.model.Configs {

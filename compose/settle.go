@@ -68,6 +68,7 @@ func (l *loading) settle(r *rendering) {
 		}
 		replaceMap(service, "labels", l.serviceLabels(config))
 		l.inlineProfiles(name, service)
+		l.settleHooks(service, config, r.env)
 		for _, done := range []string{"env_file", "label_file", "profiles", "extends", "build", "attach", "develop", "credential_spec"} {
 			delete(service, done)
 		}
@@ -79,6 +80,7 @@ func (l *loading) settle(r *rendering) {
 		dropExtensions(service)
 	}
 	dropUnused(r)
+	r.apiSocket()
 	dropExtensions(r.tree)
 }
 

@@ -38,6 +38,9 @@ type surroundings struct {
 	Image string
 	// Proxy is the environment that the Docker config file gives every container.
 	Proxy map[string]*string
+	// Credentials is the Docker config file for a service that uses the engine's
+	// socket; "" for others.
+	Credentials string
 }
 
 // convert turns a request into what Compose would ask the engine for. It makes no
@@ -66,7 +69,7 @@ func convert(r reconcile.CreateRequest, in surroundings) (spec, error) {
 		return spec{}, err
 	}
 	out := spec{Config: cfg, Host: host}
-	if out.Files, err = injected(r); err != nil {
+	if out.Files, err = injected(r, in); err != nil {
 		return spec{}, err
 	}
 	if out.Platform, err = platform(s.Platform); err != nil {

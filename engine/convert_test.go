@@ -183,7 +183,7 @@ func prune(v any) any {
 }
 
 func TestAnAttributeThatIsNotMappedIsAnError(t *testing.T) {
-	port, yes := uint32(18), true
+	port := uint32(18)
 	for _, c := range []struct {
 		name string
 		edit func(*types.ServiceConfig)
@@ -193,7 +193,6 @@ func TestAnAttributeThatIsNotMappedIsAnError(t *testing.T) {
 		{"log_driver", func(s *types.ServiceConfig) { s.LogDriver = "syslog" }},
 		{"net", func(s *types.ServiceConfig) { s.Net = "host" }},
 		{"umask", func(s *types.ServiceConfig) { s.Umask = &port }},
-		{"use_api_socket", func(s *types.ServiceConfig) { s.UseAPISocket = yes }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := types.ServiceConfig{Name: "web", ContainerSpec: types.ContainerSpec{Image: "shop:1"}}

@@ -38,7 +38,7 @@ func (e *Engine) create(ctx context.Context, r reconcile.CreateRequest) (string,
 		return "", err
 	}
 	r.Image = image
-	in, err := e.surroundings(ctx, ref)
+	in, err := e.surroundings(ctx, r, ref)
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,7 @@ func (e *Engine) create(ctx context.Context, r reconcile.CreateRequest) (string,
 }
 
 // surroundings asks what the conversion needs to know.
-func (e *Engine) surroundings(ctx context.Context, ref string) (surroundings, error) {
+func (e *Engine) surroundings(ctx context.Context, r reconcile.CreateRequest, ref string) (surroundings, error) {
 	in := surroundings{Instance: e.instance, Image: ref}
 	err := e.do(ctx, "negotiate", func(_ context.Context, c *client.Client) error {
 		in.API = c.ClientVersion()
@@ -70,7 +70,10 @@ func (e *Engine) surroundings(ctx context.Context, ref string) (surroundings, er
 		return in, fmt.Errorf("read %s/config.json: %w", e.configDir, err)
 	}
 	in.Proxy = file.ParseProxyConfig(e.host, nil)
-	return in, nil
+	if r.Service.Config.UseAPISocket {
+		in.Credentials, err = e.everyCredential(ctx)
+	}
+	return in, err
 }
 
 // reference chooses the words for the image: the friendly ones only while they

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -42,6 +43,24 @@ func (e *Engine) lookUp(ctx context.Context, domain string) (types.AuthConfig, e
 		return types.AuthConfig{}, err
 	}
 	return patiently(ctx, func() (types.AuthConfig, error) { return file.GetAuthConfig(domain) })
+}
+
+// everyCredential is a Docker config file with the credentials of all registries,
+// for a container that speaks to the engine itself.
+func (e *Engine) everyCredential(ctx context.Context) (string, error) {
+	file, err := e.dockerConfig()
+	if err != nil {
+		return "", err
+	}
+	all, err := patiently(ctx, file.GetAllCredentials)
+	if err != nil {
+		return "", fmt.Errorf("registry credentials for use_api_socket: %w", err)
+	}
+	var b bytes.Buffer
+	if err := (&configfile.ConfigFile{AuthConfigs: all}).SaveToWriter(&b); err != nil {
+		return "", fmt.Errorf("registry credentials for use_api_socket: %w", err)
+	}
+	return b.String(), nil
 }
 
 func (e *Engine) dockerConfig() (*configfile.ConfigFile, error) {

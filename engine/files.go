@@ -11,6 +11,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/mount"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -98,7 +99,7 @@ func mountedFiles(r reconcile.CreateRequest) ([]mount.Mount, error) {
 }
 
 // injected are the configs and secrets that are not files on the host.
-func injected(r reconcile.CreateRequest) ([]file, error) {
+func injected(r reconcile.CreateRequest, in surroundings) ([]file, error) {
 	refs, err := referenced(r)
 	if err != nil {
 		return nil, err
@@ -115,6 +116,9 @@ func injected(r reconcile.CreateRequest) ([]file, error) {
 		f, err := ref.file()
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", r.Service.Name, err)
+		}
+		if ref.use.Source == compose.APISocketConfig {
+			f.Content = in.Credentials
 		}
 		list = append(list, f)
 	}

@@ -19,7 +19,7 @@ dns dns_opt dns_search domainname entrypoint env_file environment expose externa
 healthcheck hostname image init ipc isolation label_file labels links logging mac_address mem_limit mem_reservation
 mem_swappiness memswap_limit name network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform ports
 privileged read_only restart runtime secrets security_opt shm_size stdin_open stop_grace_period stop_signal
-storage_opt sysctls tmpfs tty ulimits user userns_mode uts volume_driver volumes volumes_from working_dir
+storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode uts volume_driver volumes volumes_from working_dir
 attach build credential_spec develop dockerfile extends post_start pre_start pre_stop profiles pull_policy
 pull_refresh_after scale`
 
