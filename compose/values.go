@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // eachText applies change to every text below value, in place.
@@ -27,11 +30,42 @@ func eachText(value any, change func(string) string) any {
 
 // plainTree is a copy of tree as it comes back from JSON, whole numbers as int.
 func plainTree(tree map[string]any) (map[string]any, error) {
-	data, err := json.Marshal(tree)
+	data, err := json.Marshal(said(tree))
 	if err != nil {
 		return nil, fmt.Errorf("render as JSON: %w", err)
 	}
 	return readTree(data)
+}
+
+// said is a copy of value in which the values that JSON knows otherwise than YAML
+// are the text that Compose makes of them in labels and variables: dates, and
+// numbers such as 1e6, which would come back as 1000000.
+func said(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = said(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = said(e)
+		}
+		return out
+	case time.Time:
+		return fmt.Sprint(v)
+	case uint64:
+		if v > math.MaxInt64 {
+			return fmt.Sprint(v)
+		}
+	case float64:
+		if v == math.Trunc(v) && fmt.Sprint(v) != strconv.FormatFloat(v, 'f', -1, 64) {
+			return fmt.Sprint(v)
+		}
+	}
+	return value
 }
 
 func readTree(data []byte) (map[string]any, error) {
