@@ -16,10 +16,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
 	"syscall"
+
+	"github.com/sirupsen/logrus"
 )
 
 func main() {
@@ -33,6 +36,8 @@ func main() {
 	flag.StringVar(&only, "only", "", "only the files whose name matches this `expression`")
 	flag.IntVar(&o.parallel, "parallel", 6, "how many files are worked on at once")
 	flag.Parse()
+	// compose-go remarks on files in the middle of everything.
+	logrus.SetOutput(io.Discard)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
