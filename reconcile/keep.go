@@ -64,11 +64,11 @@ func (l *Loop) keepImages(ctx context.Context, r Release) {
 // retag brings the keep tags of one stack in line with wanted. It returns what
 // could not be done; one image does not stop another.
 func (l *Loop) retag(ctx context.Context, stack string, wanted map[string]Image) error {
-	problems := []error{l.holdAll(ctx, wanted)}
 	tags, err := l.Keeper.KeepTags(ctx)
 	if err != nil {
 		return err
 	}
+	problems := []error{l.holdAll(ctx, wanted, tags)}
 	for _, tag := range sortedKeys(tags) {
 		if !has(wanted, tag) && strings.HasPrefix(tag, keepPrefix+compose.ImagePath(stack)+"/") {
 			problems = append(problems, l.Keeper.Untag(ctx, tag))
@@ -94,13 +94,10 @@ func (l *Loop) forgetBuilds(ctx context.Context, stack string, wanted map[string
 	return errors.Join(problems...)
 }
 
-// holdAll makes sure that every wanted tag is there. It lets go of none: a record
-// that was lost, or another davit's stack of the same name, must not cost images.
-func (l *Loop) holdAll(ctx context.Context, wanted map[string]Image) error {
-	tags, err := l.Keeper.KeepTags(ctx)
-	if err != nil {
-		return err
-	}
+// holdAll makes sure that every wanted tag is among those that there are. It lets
+// go of none: a record that was lost, or another davit's stack of the same name,
+// must not cost images.
+func (l *Loop) holdAll(ctx context.Context, wanted map[string]Image, tags map[string]string) error {
 	var problems []error
 	for _, tag := range sortedKeys(wanted) {
 		if tags[tag] != wanted[tag].ID {
@@ -112,13 +109,12 @@ func (l *Loop) holdAll(ctx context.Context, wanted map[string]Image) error {
 
 // hold tags one image, fetching it again by digest if it is gone.
 func (l *Loop) hold(ctx context.Context, tag string, image Image) error {
-	_, err := l.Engine.LocalImage(ctx, image.ID)
+	err := l.Keeper.Tag(ctx, image.ID, tag)
 	if errors.Is(err, ErrImageMissing) && image.Digest != "" {
 		plan := Plan{Steps: []Step{{ID: 1, Kind: StepPull, Image: image, Reason: "kept for a rollback"}}}
-		err = l.Executor.Execute(ctx, Job{Plan: plan, Report: func(Event) {}}).Err
-	}
-	if err == nil {
-		err = l.Keeper.Tag(ctx, image.ID, tag)
+		if err = l.Executor.Execute(ctx, Job{Plan: plan, Report: func(Event) {}}).Err; err == nil {
+			err = l.Keeper.Tag(ctx, image.ID, tag)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("keep image %s as %s: %w", image.Pinned(), tag, err)
@@ -143,8 +139,13 @@ func (l *Loop) unverified(now time.Time) map[string][]Release {
 // verifyKeepTags finds keep tags that are missing, and says which releases can no
 // longer be restored.
 func (l *Loop) verifyKeepTags(ctx context.Context, histories map[string][]Release) {
+	tags, err := l.Keeper.KeepTags(ctx)
+	if err != nil {
+		l.Logger.Warn("images of good releases not verified", "error", err)
+		return
+	}
 	for _, name := range sortedKeys(histories) {
-		err := l.holdAll(ctx, l.wanted(histories[name]))
+		err := l.holdAll(ctx, l.wanted(histories[name]), tags)
 		if errors.Is(err, ErrImageMissing) && l.firstLoss(name, err.Error()) {
 			l.Emit(Event{At: l.Now(), Stack: name, Kind: EventNotRestorable, Severity: SeverityWarning,
 				Message: "an earlier release can no longer be restored exactly: " + err.Error()})
