@@ -88,9 +88,19 @@ func (x *export) readEnv(rel string) ([]byte, error) {
 		x.note(rel, unread)
 		return nil, nil
 	}
+	if sealed(data) {
+		x.remarkKey()
+	}
 	data, err = x.secrets.reveal(data, err)
 	x.davit = x.davit || mentionsDavit(data)
 	return data, err
+}
+
+// remarkKey notes a key that does not protect anything on this host.
+func (x *export) remarkKey() {
+	if info, err := os.Stat(x.secrets.KeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
+		x.note(x.secrets.KeyFile, "can be read by every user of this host: chmod 600 it")
+	}
 }
 
 // readLabels is read for a file of labels. Labels can be seen by everybody who may

@@ -122,6 +122,7 @@ func (p *placement) object(rel string) (spot, error) {
 		p.export.note(rel, unread)
 		return p.find(rel)
 	}
+	p.export.remarkKey()
 	plain, err := p.secrets.open(data)
 	if err != nil {
 		return spot{}, err

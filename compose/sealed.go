@@ -14,8 +14,8 @@ import (
 	"filippo.io/age/armor"
 )
 
-// Secrets are how this host reads what Git holds encrypted by age, and where it
-// puts what only containers may see.
+// Secrets are how this host reads what Git holds encrypted for an age key, and
+// where it puts what only containers may see.
 type Secrets struct {
 	// KeyFile holds the host's age identities, one a line, or an SSH private key;
 	// "" means that nothing can be decrypted. It is read anew each time.
@@ -42,14 +42,23 @@ const (
 // unread is what is said of a file that was left alone for want of a key.
 const unread = "is encrypted and was not looked into: this machine has no age_key_file"
 
-// sealed reports whether data is a file that age has encrypted. Its name does not
-// matter.
-func sealed(data []byte) bool {
+// sealed reports whether data is a file that age, or SOPS, has encrypted. Its name
+// does not matter.
+func sealed(data []byte) bool { return madeByAge(data) || madeBySOPS(data) }
+
+func madeByAge(data []byte) bool {
 	return bytes.HasPrefix(data, []byte(sealedStart)) || bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(armoredStart))
 }
 
 // open decrypts data. No error quotes what was read.
 func (s Secrets) open(data []byte) ([]byte, error) {
+	if madeByAge(data) {
+		return s.openAge(data)
+	}
+	return s.openSOPS(data)
+}
+
+func (s Secrets) openAge(data []byte) ([]byte, error) {
 	identities, err := s.identities()
 	if err != nil {
 		return nil, err
