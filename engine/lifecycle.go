@@ -26,15 +26,39 @@ const (
 	clearingAgain = 500 * time.Millisecond
 )
 
+// portsAgain is how often a port of a range is asked for again.
+const portsAgain = 10
+
 // Start starts a container; one that runs is left alone.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	e.ours.start(id)
 	defer e.seen.forget(id)
 	err := whileClearing(ctx, "id already in use", func() error { return e.start(ctx, id) })
+	for again := 0; again < portsAgain && err != nil && strings.Contains(err.Error(), "port is already allocated") && e.choosesPort(ctx, id); again++ {
+		err = e.start(ctx, id)
+	}
 	if err != nil && (strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use")) {
 		return reconcile.WithHint(err, "another container or process owns that host port (docker ps, ss -ltnp)")
 	}
 	return err
+}
+
+// choosesPort reports whether the container leaves it to the engine which port of
+// a range it publishes. The engine may give two containers that start at once the
+// same one; the later of them gets another when it asks again.
+func (e *Engine) choosesPort(ctx context.Context, id string) bool {
+	found, err := e.inspect(ctx, id)
+	if err != nil {
+		return false
+	}
+	for _, bindings := range found.HostConfig.PortBindings {
+		for _, b := range bindings {
+			if strings.Contains(b.HostPort, "-") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // whileClearing repeats f for as long as its error says that the engine has not
