@@ -12,7 +12,7 @@ import (
 // does not do. An attribute that Compose learns is in neither list: then this
 // test fails until somebody decides.
 var refused = []string{
-	"models", "pre_start", "provider", "umask",
+	"models", "provider", "umask",
 }
 
 func TestEveryAttributeOfComposeIsDecided(t *testing.T) {
@@ -40,7 +40,6 @@ func TestEverySupportedAttributeIsOneOfCompose(t *testing.T) {
 func TestUnsupportedAttributesAreRefusedByName(t *testing.T) {
 	service := func(attribute string) string { return "services: {a: {image: a, " + attribute + "}}" }
 	for name, c := range map[string]struct{ file, key string }{
-		"pre_start":              {service("pre_start: [{command: a}]"), "services.a.pre_start"},
 		"build without image":    {"services: {a: {build: .}}", "services.a.build"},
 		"a provider":             {"services: {a: {provider: {type: x}}}", "services.a.provider"},
 		"pull_policy build":      {service("pull_policy: build"), "services.a.pull_policy"},

@@ -14,6 +14,10 @@ import (
 // Hook is a command that StepHook runs in a container.
 type Hook struct {
 	Phase HookPhase
+	// First is the container of HookPreStart; Index is its place in the file.
+	First types.PreStartHook
+	Index int
+	// ServiceHook is the command of every other phase.
 	types.ServiceHook
 	// Timeout is how long it may take.
 	Timeout time.Duration
@@ -27,12 +31,33 @@ const (
 	HookPostStart HookPhase = iota
 	// HookPreStop: before each stop. Its failure does not keep the container running.
 	HookPreStop
+	// HookPreStart: a container of its own, before the first start of a service.
+	HookPreStart
 )
 
-func (p HookPhase) String() string { return [...]string{"post_start", "pre_stop"}[p] }
+func (p HookPhase) String() string { return [...]string{"post_start", "pre_stop", "pre_start"}[p] }
 
 // defaultGrace is Compose's stop_grace_period where none is declared.
 const defaultGrace = 10 * time.Second
+
+// preStart plans the containers that run to their end before the first container of
+// u starts, once: s is that container, which has their volumes. Later starts of u
+// wait for them, too.
+func (p *planner) preStart(u *unit, s slot, after []int) []int {
+	if !s.start || len(u.Config.PreStart) == 0 {
+		return after
+	}
+	if len(u.first) > 0 {
+		return slices.Concat(after, u.first)
+	}
+	for i, h := range u.Config.PreStart {
+		after = []int{p.add(Step{Kind: StepHook, Service: u.Name, Replica: s.replica, Image: u.image, Create: Create{Peers: p.peers(u)},
+			Hook:   Hook{Phase: HookPreStart, First: h, Index: i, Timeout: u.Settings.StartTimeout},
+			Reason: hookText(HookPreStart, types.ServiceHook{Command: slices.Concat(h.Entrypoint, h.Command)})}, after...)}
+	}
+	u.first = after
+	return after
+}
 
 // postStart plans the commands that come after the start of s, one after another.
 // They are run again where an agent ended between the start and the gate: nobody

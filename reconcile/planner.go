@@ -99,6 +99,8 @@ type unit struct {
 	// slots are the replicas that are not in service yet, once they are laid out.
 	slots []slot
 	laid  bool
+	// first are the steps that come before any of its starts.
+	first []int
 	// halted says why containers that are what is desired stop and start again, by ID.
 	halted map[string]string
 	// because is why containers that are what is desired are replaced all the same.

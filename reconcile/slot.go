@@ -254,6 +254,7 @@ func (p *planner) serve(u *unit, s slot, after []int) int {
 		}
 		after = []int{p.add(Step{Kind: StepLeave, Service: u.Name, Replica: s.replica, Reason: reason}, after...)}
 	}
+	after = p.preStart(u, s, after)
 	if s.start {
 		after = []int{p.add(Step{Kind: StepStart, Service: u.Name, Replica: s.replica, Reason: p.startReason(u, s)}, after...)}
 	}

@@ -54,6 +54,9 @@ type Adjuster interface {
 	// Run runs the command of a hook in a running container. Its error is a
 	// reconcile.HookFailure when the command ran and failed.
 	Run(ctx context.Context, id string, h reconcile.Hook) error
+	// RunFirst runs a pre_start hook to its end, in a container of its own with the
+	// volumes of the container with that ID. Its error is as that of Run.
+	RunFirst(ctx context.Context, id string, r reconcile.CreateRequest, h reconcile.Hook) error
 	// Disconnect takes the container out of the network of that name.
 	Disconnect(ctx context.Context, id, network string) error
 	Rename(ctx context.Context, id, name string) error

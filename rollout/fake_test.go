@@ -146,6 +146,10 @@ func (s *scripted) Run(ctx context.Context, id string, h reconcile.Hook) error {
 	return s.change(ctx, "hook "+id+" "+h.Phase.String())
 }
 
+func (s *scripted) RunFirst(ctx context.Context, id string, _ reconcile.CreateRequest, h reconcile.Hook) error {
+	return s.change(ctx, "hook "+id+" "+h.Phase.String())
+}
+
 func (s *scripted) Disconnect(ctx context.Context, id, network string) error {
 	return s.change(ctx, "unplug "+id+" "+network)
 }

@@ -11,11 +11,18 @@ import (
 
 // create makes the container of a StepCreate.
 func (e *Executor) create(ctx context.Context, job reconcile.Job, t task) outcome {
-	service, err := declared(job.Plan, t.step)
+	r, err := request(job, t)
 	if err != nil {
 		return outcome{err: err}
 	}
-	id, err := e.engine.Create(ctx, reconcile.CreateRequest{
+	id, err := e.engine.Create(ctx, r)
+	return outcome{id: id, err: err}
+}
+
+// request is all that the engine needs to know of the task's container.
+func request(job reconcile.Job, t task) (reconcile.CreateRequest, error) {
+	service, err := declared(job.Plan, t.step)
+	return reconcile.CreateRequest{
 		Project: job.Plan.Project,
 		Service: service,
 		Image:   t.image,
@@ -25,8 +32,7 @@ func (e *Executor) create(ctx context.Context, job reconcile.Job, t task) outcom
 		Release: job.Release.Seq,
 		Version: job.Release.Version,
 		Peers:   t.peers,
-	})
-	return outcome{id: id, err: err}
+	}, err
 }
 
 // introduce changes the names by which a container of a declared service is found.

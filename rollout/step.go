@@ -129,7 +129,7 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 	case reconcile.StepPolicy:
 		return outcome{err: e.engine.SetRestart(ctx, t.id, policy(step))}
 	case reconcile.StepHook:
-		return e.hook(ctx, t)
+		return e.hook(ctx, job, t)
 	case reconcile.StepStop:
 		return outcome{err: e.engine.Stop(ctx, t.id)}
 	case reconcile.StepRename:

@@ -67,6 +67,10 @@ func (x *execution) prepare(step reconcile.Step) (task, error) {
 		return t, failed(step, fmt.Errorf("%w: no earlier step created %s", errPlan, step.Replica))
 	}
 	t.started = x.started[t.id]
+	if i, ok := x.pulled[pinOf(step.Image)]; ok {
+		t.image = i
+	}
+	t.peers = x.peers(step)
 	return t, nil
 }
 
