@@ -82,6 +82,9 @@ func (like comparison) attachments(s compose.Service, c Container) []string {
 			out = append(out, fmt.Sprintf("volume %s is not mounted at %s", p.Model.Volumes[v.Source].Name, v.Target))
 		}
 	}
+	if by := updated(s.Config, c); by != "" {
+		out = append(out, by)
+	}
 	if want := s.Config.ContainerName; want != "" && c.Name != want {
 		out = append(out, fmt.Sprintf("name %s -> %s", c.Name, want))
 	}

@@ -237,3 +237,73 @@ func TestARestartThatFailsLeavesWhatServes(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatSomebodyChangedIsPutRight(t *testing.T) {
+	const limited = `
+services:
+  web:
+    image: shop:1.0
+    restart: unless-stopped
+    deploy: {resources: {limits: {memory: 64m, cpus: "0.3"}}}
+`
+	for name, c := range map[string]struct {
+		change func(h *host, c reconcile.Container) error
+		want   string
+	}{
+		"its name": {func(h *host, c reconcile.Container) error {
+			h.engine.RenameByHand(c.ID, "blog")
+			return nil
+		}, "shop-web-1"},
+		"its memory": {func(h *host, c reconcile.Container) error {
+			h.engine.UpdateByHand(c.ID, reconcile.Limits{Memory: 1 << 30, NanoCPUs: c.Limits.NanoCPUs})
+			return nil
+		}, "shop-web-2"},
+		"its share of the cores": {func(h *host, c reconcile.Container) error {
+			h.engine.UpdateByHand(c.ID, reconcile.Limits{Memory: c.Limits.Memory, NanoCPUs: 2e9})
+			return nil
+		}, "shop-web-2"},
+		"its policy": {func(h *host, c reconcile.Container) error {
+			return h.engine.SetRestart(h.t.Context(), c.ID, "no")
+		}, "shop-web-1"},
+		"its names in a network": {func(h *host, c reconcile.Container) error {
+			return h.engine.Leave(h.t.Context(), c.ID, h.declared["shop"], h.declared["shop"].Services[0])
+		}, "shop-web-1"},
+		"nothing": {func(*host, reconcile.Container) error { return nil }, "shop-web-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				h.push("v1.0.0", limited)
+				h.pass(time.Hour)
+				if err := c.change(h, h.by()["shop-web-1"]); err != nil {
+					t.Fatal(err)
+				}
+				h.loop.Wake("shop", reconcile.TriggerDrift)
+				h.pass(2 * time.Hour)
+				now := h.by()[c.want]
+				aliases := now.Endpoints["shop_default"].Aliases
+				want := reconcile.Limits{Memory: 64 << 20, NanoCPUs: reconcile.LimitsOf(h.declared["shop"].Services[0].Config).NanoCPUs}
+				if !now.Running() || now.Limits != want || now.Restart != "unless-stopped" || !strings.Contains(fmt.Sprint(aliases), "web") {
+					t.Errorf("%s is %+v\n%s", c.want, now, h.containers())
+				}
+				h.engine.ClearLog()
+				h.pass(2 * time.Hour)
+				h.expect("mutations in the end", h.acts(), "")
+			})
+		})
+	}
+}
+
+func TestAnUnreadableRecordKeepsOnlyItsOwnStackFromEverything(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.record.unreadable("blog")
+		h.declared["blog"] = loadProject(t, "name: blog\n"+web("1.0"))
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		h.record.unreadable("")
+		h.pass(10 * time.Minute)
+		h.expect("running once it can be read", h.running(), "web/1 shop:1.0, web/1 shop:1.0")
+	})
+}

@@ -60,6 +60,9 @@ func (p *planner) muster(u *unit) fleet {
 // same, because of a service that it refers to.
 func (p *planner) forsaken(u *unit, c Container) bool {
 	why := p.adrift(u, c)
+	if by := updated(u.Config, c); by != "" && p.desired.Settled && why == "" {
+		why = by
+	}
 	if again, ok := p.desired.Restarts[u.Name]; ok && c.Created.Before(again.before) {
 		why = again.reason
 	}

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -276,13 +277,25 @@ type record struct {
 	full bool
 	// dead drops every write, like an agent that was killed before it could.
 	dead bool
+	// damaged is the stack whose record cannot be read.
+	damaged string
 	// refuseEnd refuses to record the end of a release.
 	refuseEnd bool
+}
+
+// unreadable makes the record of one stack fail to be read.
+func (r *record) unreadable(stack string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.damaged = stack
 }
 
 func (r *record) Releases(_ context.Context, stack string, _ int) ([]reconcile.Release, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.damaged == stack && stack != "" {
+		return nil, errors.New("row is damaged")
+	}
 	return slices.DeleteFunc(slices.Clone(r.releases), func(x reconcile.Release) bool { return x.Stack != stack }), nil
 }
 

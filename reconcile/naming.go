@@ -35,6 +35,7 @@ func (p *planner) holder(name string) *Container {
 func (p *planner) rename(u *unit) {
 	final := u.Config.ContainerName
 	if final == "" {
+		p.renameBack(u)
 		return
 	}
 	holder, r, ok := p.holder(final), Replica{}, false
@@ -59,6 +60,25 @@ func (p *planner) rename(u *unit) {
 	}
 	u.last = append(u.last, p.add(Step{Kind: StepRename, Service: u.Name, Replica: r, Resource: final,
 		Reason: "to " + final + ", as declared"}, after...))
+}
+
+// renameBack gives replicas the names that they were made with, which somebody has
+// changed. Compose's older way to write them, which adopted ones may have, is fine.
+func (p *planner) renameBack(u *unit) {
+	for _, c := range u.fleet.current {
+		want := fmt.Sprintf("%s-%s-%d", p.project.Name, u.Name, c.Number)
+		older := fmt.Sprintf("%s_%s_%d", p.project.Name, u.Name, c.Number)
+		if !p.desired.Settled || c.Name == want || c.Name == older || p.taken(want) {
+			continue
+		}
+		u.last = append(u.last, p.add(Step{Kind: StepRename, Service: u.Name, Replica: replicaOf(c), Resource: want,
+			Reason: "to " + want + ", it was renamed to " + c.Name}, u.last...))
+	}
+}
+
+// taken reports whether a container of the stack, whoever made it, has the name.
+func (p *planner) taken(name string) bool {
+	return slices.ContainsFunc(slices.Concat(p.owned, p.others), func(c Container) bool { return c.Name == name })
 }
 
 // carry are the volumes that s takes over from the containers before it: those

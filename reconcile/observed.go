@@ -48,6 +48,8 @@ type Container struct {
 	// Restart is the restart policy in Compose's words: "no", "always",
 	// "unless-stopped", "on-failure" or "on-failure:3".
 	Restart string
+	// Limits are those that it has now.
+	Limits Limits
 	// Endpoints are its networks, by engine name.
 	Endpoints map[string]Endpoint
 	// Volumes are the names of the volumes it mounts, anonymous ones included, by

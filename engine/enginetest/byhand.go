@@ -156,3 +156,19 @@ func (e *Engine) ForgetStops() {
 		c.byHand = false
 	}
 }
+
+// UpdateByHand is somebody's `docker update` of limits.
+func (e *Engine) UpdateByHand(id string, l reconcile.Limits) {
+	e.byHand(id, func(c *container, _ time.Time) {
+		c.face.Limits = l
+		e.tell(c, "update", true)
+	})
+}
+
+// RenameByHand is somebody's `docker rename`.
+func (e *Engine) RenameByHand(id, name string) {
+	e.byHand(id, func(c *container, _ time.Time) {
+		c.face.Name = name
+		e.tell(c, "rename", true)
+	})
+}
