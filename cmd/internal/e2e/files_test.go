@@ -52,7 +52,7 @@ func TestAnEditedFileRollsExactlyTheServicesThatMountIt(t *testing.T) {
 	// The time to become healthy leaves some to look at both.
 	image := r.image("web", "1.0", testbed.App{HealthyAfter: 5 * time.Second})
 	file := r.compose(
-		mounting("proxy", image, "./nginx.conf:/etc/nginx.conf:ro"),
+		mounting("proxy", image, "./nginx.conf:/etc/nginx.conf:ro")+"    user: '1234:1234'\n",
 		mounting("cache", image, "./nginx.conf:/conf:ro", "./cache.conf:/cache.conf:ro"),
 		mounting("app", image, "./app.conf:/app.conf:ro"),
 		service("plain", image, brief))

@@ -123,7 +123,7 @@ func (v *vault) files(version string, image testbed.Image, more ...string) map[s
 		return seal(v.T, v.identity.Recipient(), fmt.Sprintf(format, v.plant(where+" "+version)))
 	}
 	settings := append([]string{
-		brief, "env_file: [plain.env, prod.env.age]", "secrets: [sealed, plain, env]", "configs: [conf]",
+		brief, "user: '1234:1234'", "env_file: [plain.env, prod.env.age]", "secrets: [sealed, plain, env]", "configs: [conf]",
 		"command: [serve, '--token=${DOT_VALUE}']",
 		"environment: {HOST_VALUE: '${HOST_VALUE}', SOURCE_VALUE: '${SOURCE_VALUE}', URL: 'postgres://app:" + v.track("environment "+version) + "@db/app'}",
 	}, more...)
