@@ -56,12 +56,20 @@ func (n normal) know(id, name string, labels map[string]string) {
 	}
 }
 
-// hash replaces the hash of a service that shares with another: Compose hashes the
-// ID of that one's container. It stays, and differs, where davit would have hashed
-// something else over these containers.
-func (n normal) hash(labels map[string]any) {
+// hash replaces Compose's hash of a service where it cannot be the same twice.
+//
+// Compose hashes the ID of a container that is shared with. That hash stays, and
+// differs, where davit would have hashed something else over these containers.
+//
+// Compose v5.6 writes the hooks of pre_start otherwise than v5.5 before it hashes
+// them, as compose-go does since v2.16; davit follows the later one.
+func (n normal) hash(labels, host map[string]any) {
 	service, _ := labels[labelService].(string)
-	if n.project == nil || labels[labelHash] == n.project.ConfigHash(service, n.project.HashContext(n.peers)) {
+	switch {
+	case n.project != nil && len(n.project.Model.Services[service].PreStart) > 0:
+		labels[labelHash] = "OF A LATER COMPOSE"
+	case !shares(host):
+	case n.project == nil || labels[labelHash] == n.project.ConfigHash(service, n.project.HashContext(n.peers)):
 		labels[labelHash] = "OF THE CONTAINERS SHARED WITH"
 	}
 }
@@ -79,9 +87,8 @@ func (n normal) text(s string) string {
 func (n normal) container(c map[string]any) map[string]any {
 	config, _ := c["Config"].(map[string]any)
 	labels := n.labels(config)
-	if host, ok := c["HostConfig"].(map[string]any); ok && shares(host) {
-		n.hash(labels)
-	}
+	host, _ := c["HostConfig"].(map[string]any)
+	n.hash(labels, host)
 	if id, _ := c["Id"].(string); id != "" && config["Hostname"] == id[:12] {
 		config["Hostname"] = "ID"
 	}

@@ -34,6 +34,16 @@ func (r report) score(kinds ...string) (s score) {
 	return s
 }
 
+// made counts the files of which something is compared.
+func (r report) made() (n int) {
+	for _, one := range r.results {
+		if len(one.objects) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // relevant are the differences that are not allowed.
 func relevant(differences []difference) []difference {
 	return slices.DeleteFunc(slices.Clone(differences), func(d difference) bool {
@@ -67,8 +77,8 @@ func (r report) conclude(w io.Writer, o options) error {
 	r.fields(w, found)
 	wrong := r.verdicts(w)
 	services, others := r.score("service"), r.score("network", "volume")
-	fmt.Fprintf(w, "\n%d of %d services equal, %d of %d networks and volumes, in %d files\n",
-		services.equal, services.all, others.equal, others.all, len(r.results))
+	fmt.Fprintf(w, "\n%d of %d services equal, %d of %d networks and volumes, in %d of %d files; the others are refused\n",
+		services.equal, services.all, others.equal, others.all, r.made(), len(r.results))
 	for _, a := range allowed {
 		fmt.Fprintf(w, "allowed to differ: %s: %s\n", a.field, a.reason)
 	}
