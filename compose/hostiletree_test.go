@@ -132,18 +132,35 @@ func hostileTrees() map[string]hostile {
 				put(t, filepath.Join(root, fmt.Sprintf("d/%d/%d", i%100, i)), "x")
 			}
 		}), ""},
+		"a list of 100 MB":         {with("restart: always", long("davit.yaml", 100<<20)), "is larger than 1024 KiB"},
+		"a list that holds itself": {with("restart: always", func(t *testing.T, root string) { put(t, filepath.Join(root, "davit.yaml"), "stacks: &a [*a]\n") }), "nested too deeply"},
+		"a list that leads out": {with("restart: always", func(t *testing.T, root string) {
+			put(t, filepath.Join(root, "davit.yaml"), "stacks: [{name: x, directory: ., files: [../../../etc/passwd]}]\n")
+		}), "leads out of the repository"},
+		"a list that leads out by a link": {with("restart: always", func(t *testing.T, root string) {
+			put(t, filepath.Join(root, "davit.yaml"), "stacks: [{name: x, directory: ., env_files: [l]}]\n")
+			link("l", "/etc/passwd")(t, root)
+		}), "leads out of the repository"},
+		"a list of too many stacks": {with("restart: always", func(t *testing.T, root string) {
+			list := "stacks:\n"
+			for i := range maxStacks + 1 {
+				list += fmt.Sprintf("- {name: s%d, directory: .}\n", i)
+			}
+			put(t, filepath.Join(root, "davit.yaml"), list)
+		}), "has more than 1000 entries"},
 		"a thousand directories deep": {with("volumes: ['./d:/d:ro']", func(t *testing.T, root string) {
 			put(t, filepath.Join(root, strings.Repeat("d/", 1000)+"f"), "x")
 		}), ""},
 		"extends that multiply": {func(t *testing.T, root string) {
-			file := "services:\n  a:\n    image: a\n    environment:\n"
+			file := strings.Builder{}
+			file.WriteString("services:\n  a:\n    image: a\n    environment:\n")
 			for i := range 20_000 {
-				file += fmt.Sprintf("      E%d: x\n", i)
+				fmt.Fprintf(&file, "      E%d: x\n", i)
 			}
 			for i := range 10_000 {
-				file += fmt.Sprintf("  s%d: {extends: a}\n", i)
+				fmt.Fprintf(&file, "  s%d: {extends: a}\n", i)
 			}
-			put(t, filepath.Join(root, "compose.yaml"), file)
+			put(t, filepath.Join(root, "compose.yaml"), file.String())
 		}, "is too large once"},
 		"extends that multiply, in a chain of files": {func(t *testing.T, root string) {
 			base := "services:\n  b:\n    image: a\n    ports: ['${R}']\n"
@@ -171,6 +188,7 @@ func hostileTrees() map[string]hostile {
 			put(t, filepath.Join(root, "b/compose.yaml"), service("restart: always"))
 			special(t, kind, filepath.Join(root, "compose.yaml"))
 		}, ""}
+		trees["a "+kind+" for the list"] = hostile{with("restart: always", func(t *testing.T, root string) { special(t, kind, filepath.Join(root, "davit.yaml")) }), "is not a regular file"}
 		trees["a "+kind+" for .env"] = hostile{with("restart: always", func(t *testing.T, root string) { special(t, kind, filepath.Join(root, ".env")) }), "is not a regular file"}
 		trees["a "+kind+" in a directory"] = hostile{with("volumes: ['./d:/d:ro']", func(t *testing.T, root string) {
 			put(t, filepath.Join(root, "d/f"), "")
@@ -250,5 +268,15 @@ func TestHostileTreesEndInClearErrorsAndLittleMemory(t *testing.T) {
 		t.Errorf("reading them took %d MiB", used>>10)
 	} else {
 		t.Logf("%d trees were read in %d MiB", len(names), used>>10)
+	}
+}
+
+func TestARepositoryOfTooManyStacksIsRefused(t *testing.T) {
+	root := t.TempDir()
+	for i := range maxStacks + 1 {
+		put(t, filepath.Join(root, fmt.Sprintf("%d/compose.yaml", i)), "services: {a: {image: a}}\n")
+	}
+	if found, err := Discover(root, ".", "x"); err == nil || len(found) > 0 || !strings.Contains(err.Error(), "more than 1000 compose files") {
+		t.Errorf("%d stacks, %v", len(found), err)
 	}
 }

@@ -120,7 +120,9 @@ func (l *loading) look() types.Mapping {
 	for _, f := range l.stack.Files {
 		l.survey.follow(place{file: f, base: l.stack.Dir, env: env}, nil)
 	}
-	l.survey.weigh()
+	if !l.survey.weigh() {
+		return env
+	}
 	for _, d := range l.survey.docs {
 		l.survey.lint(d)
 	}

@@ -25,7 +25,7 @@ func (j *judge) namespaces(key string, s types.ContainerSpec) {
 		{RuleUserNamespace, s.UserNSMode, "the users of the host: root in the container is root on the host"},
 		{RuleCgroup, s.Cgroup, "the control groups of the host"},
 	} {
-		if !j.apart(n.value) {
+		if !apart(n.value) {
 			j.ask(n.rule, join(key, n.rule.String()), n.value, "%s: shares %s", n.value, n.what)
 		}
 	}
@@ -35,18 +35,17 @@ func (j *judge) namespaces(key string, s types.ContainerSpec) {
 	for i, from := range s.VolumesFrom {
 		if name, foreign := strings.CutPrefix(from, "container:"); foreign {
 			name, _, _ = strings.Cut(name, ":")
-			if !j.containers[name] {
-				j.ask(RuleVolumesFrom, fmt.Sprintf("%s.volumes_from[%d]", key, i), name, "every mount of container %s, which is not of this stack", name)
-			}
+			j.ask(RuleVolumesFrom, fmt.Sprintf("%s.volumes_from[%d]", key, i), name, "every mount of container %s, whoever that is: name a service of the stack", name)
 		}
 	}
 }
 
 // apart reports whether a namespace is the container's own or one of its stack.
-func (j *judge) apart(mode string) bool {
-	name, container := strings.CutPrefix(mode, "container:")
+// A container's name is never taken for the stack's, even if a service claims it:
+// somebody else's may have it already, and would be joined.
+func apart(mode string) bool {
 	return slices.Contains([]string{"", "none", "private", "shareable", "bridge", "default", "disabled"}, mode) ||
-		strings.HasPrefix(mode, "service:") || container && j.containers[name]
+		strings.HasPrefix(mode, "service:")
 }
 
 func (j *judge) devices(key string, s types.ContainerSpec) {

@@ -22,18 +22,10 @@ type judge struct {
 	own func(source string) bool
 	// report is told each violation with the dotted path of its key.
 	report func(key string, err error)
-	// containers are the names that services of this project give to theirs.
-	containers map[string]bool
 }
 
 func newJudge(p *Policy, stack string, model *types.Project, host Host) *judge {
-	j := &judge{policy: p, stack: stack, model: model, host: host, containers: map[string]bool{}}
-	for _, s := range model.Services {
-		if s.ContainerName != "" {
-			j.containers[s.ContainerName] = true
-		}
-	}
-	return j
+	return &judge{policy: p, stack: stack, model: model, host: host}
 }
 
 // ask reports a value that its rule does not allow. why says what it would do.

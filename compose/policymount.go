@@ -127,7 +127,7 @@ func (j *judge) networks() {
 	for _, key := range slices.Sorted(maps.Keys(j.model.Networks)) {
 		n, at := j.model.Networks[key], "networks."+key
 		// A network's name is what the engine takes for the network mode.
-		if n.Name == "host" || strings.HasPrefix(n.Name, "container:") && !j.apart(n.Name) {
+		if n.Name == "host" || strings.HasPrefix(n.Name, "container:") {
 			j.ask(RuleNetworkMode, at+".name", n.Name, "%s: a network of this name is network_mode by another way", n.Name)
 		}
 		if n.Driver != "" && !bool(n.External) {

@@ -56,6 +56,9 @@ func Clash(rivals []Stack) *Problem {
 // maxLevels is how many directories below the source's path are searched.
 const maxLevels = 6
 
+// maxStacks bounds what one repository can ask the agent to load and to hold.
+const maxStacks = 1000
+
 // The names that Compose looks for, in its order of preference.
 var (
 	mainNames     = [...]string{"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"}
@@ -147,6 +150,9 @@ func (d *discovery) walk(start string) error {
 			return fs.SkipDir
 		}
 		d.visit(at)
+		if len(d.found) > maxStacks {
+			return fmt.Errorf("there are more than %d compose files", maxStacks)
+		}
 		return nil
 	})
 }

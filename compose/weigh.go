@@ -27,8 +27,8 @@ type scales struct {
 	known map[string]int
 }
 
-// weigh refuses a stack that is larger than it looks.
-func (s *survey) weigh() {
+// weigh refuses a stack that is larger than it looks; false if it did.
+func (s *survey) weigh() bool {
 	w := scales{survey: s, known: map[string]int{}}
 	total := 0
 	for _, d := range s.docs {
@@ -46,9 +46,10 @@ func (s *survey) weigh() {
 		if total > maxWeight {
 			s.escaped = true
 			s.fail(&Problem{File: d.file, Err: errors.New("is too large once what it extends is copied and its ranges of ports are written out")})
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // service is the weight of a service of d with all that it extends.
