@@ -123,6 +123,9 @@ func ulimits(m map[string]*types.UlimitsConfig) []*container.Ulimit {
 	var list []*container.Ulimit
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		u := m[name]
+		if u == nil {
+			continue // a name without a limit
+		}
 		list = append(list, &container.Ulimit{
 			Name: name,
 			Soft: int64(or(u.Soft, u.Single)),

@@ -42,6 +42,9 @@ func borrowed(r reconcile.CreateRequest) (borrowing, error) {
 		name, rest, _ := strings.Cut(from, ":")
 		if name+":" == types.ContainerPrefix {
 			foreign, _, _ := strings.Cut(rest, ":")
+			if foreign == "" {
+				return b, fmt.Errorf("service %s: volumes_from %q names no container", s.Name, from)
+			}
 			b.VolumesFrom = append(b.VolumesFrom, foreign)
 			continue
 		}
