@@ -123,6 +123,7 @@ func (a *agent) open(ctx context.Context) error {
 		}
 		a.pollers = append(a.pollers, p)
 	}
+	a.forgetSources()
 	return rememberSources(ctx, a.store, names(a.config.followed()))
 }
 
