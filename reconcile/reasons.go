@@ -23,7 +23,7 @@ func (p *planner) change(u *unit) string {
 		parts = append(parts, imageChange(before.Image, u.image))
 	}
 	if before.Spec != u.Hash {
-		parts = append(parts, p.configurationChange(u))
+		parts = append(parts, p.configurationChange(u, len(parts) == 0)...)
 	}
 	return strings.Join(parts, ", ")
 }
@@ -32,19 +32,21 @@ func (p *planner) change(u *unit) string {
 const named = 3
 
 // configurationChange names what is different in a service's configuration. Where
-// the files of the release before are not on record nobody knows.
-func (p *planner) configurationChange(u *unit) string {
-	if p.desired.PreviousProject == nil {
-		return "configuration changed"
+// the files of the release before are not on record nobody knows; where nothing is
+// found it says so only if there is no other reason.
+func (p *planner) configurationChange(u *unit, only bool) []string {
+	before := p.desired.PreviousProject
+	if before == nil {
+		return []string{"configuration changed"}
 	}
-	found := compose.Differences(p.desired.PreviousProject, p.project, u.Name, p.desired.Show)
+	found := compose.Differences(before, p.project, u.Name, p.desired.Show)
 	switch more := len(found) - named; {
-	case len(found) == 0:
-		return "configuration changed"
+	case len(found) == 0 && only:
+		return []string{"configuration changed"}
 	case more > 0:
-		return fmt.Sprintf("%s and %d more", strings.Join(found[:named], ", "), more)
+		return append(found[:named-1:named-1], fmt.Sprintf("%s and %d more", found[named-1], more))
 	}
-	return strings.Join(found, ", ")
+	return found
 }
 
 func imageChange(before, after Image) string {
