@@ -35,9 +35,11 @@ const withVolume = "davit.example/data"
 type bench struct {
 	engine   *testbed.Engine
 	composer string
-	// api is the newest version that the engine speaks, root where it keeps its
-	// data.
-	api, root string
+	// print is the engine's kind, root where it keeps its data.
+	print fingerprint
+	root  string
+	// live is true where Compose is asked rather than its record.
+	live bool
 
 	claims *claims
 	mu     sync.Mutex
@@ -103,13 +105,11 @@ func empties(dir string) error {
 }
 
 func (b *bench) prepare(ctx context.Context) error {
-	var version struct{ APIVersion string }
 	var info struct{ DockerRootDir string }
-	err := errors.Join(b.engine.Ask(ctx, "/version", nil, &version), b.engine.Ask(ctx, "/info", nil, &info))
-	if err != nil {
+	if err := b.engine.Ask(ctx, "/info", nil, &info); err != nil {
 		return err
 	}
-	b.api, b.root = version.APIVersion, info.DockerRootDir
+	b.root = info.DockerRootDir
 	for name, volume := range map[string]string{plain: "", withVolume: "/data"} {
 		image, err := tiny(volume)
 		if err != nil {

@@ -39,6 +39,9 @@ func main() {
 	// compose-go remarks on files in the middle of everything.
 	logrus.SetOutput(io.Discard)
 
+	// A reader that has seen enough, such as head, does not keep the engine from
+	// being taken away.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error

@@ -31,18 +31,8 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := b.fingerprint(owner.ctx)
-	if err != nil {
+	if err := b.identify(owner.ctx, o); err != nil {
 		return err
-	}
-	live, err := o.asks(f)
-	if err != nil {
-		return err
-	}
-	if live {
-		if b.composer, err = o.binary(); err != nil {
-			return err
-		}
 	}
 	specimens, err := o.specimens()
 	if err != nil {
@@ -50,31 +40,37 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	switch {
 	case o.update:
-		return b.write(owner.ctx, specimens, o.parallel, f)
+		return b.write(owner.ctx, specimens, o.parallel)
 	case o.verify:
 		return b.verify(owner.ctx, specimens, o.parallel)
 	}
-	r, err := b.judge(owner.ctx, specimens, o.parallel, live)
+	r, err := b.judge(owner.ctx, specimens, o.parallel)
 	if err != nil {
 		return err
 	}
 	return r.conclude(os.Stdout, o)
 }
 
-// asks reports whether Compose itself has to be asked on an engine like f.
-func (o options) asks(f fingerprint) (bool, error) {
-	if o.dir != "" || o.update {
-		return true, nil
+// identify finds out whether the records hold for this engine, and sees that Compose
+// can be asked where it has to be.
+func (b *bench) identify(ctx context.Context, o options) error {
+	var err error
+	if b.print, err = b.fingerprint(ctx); err != nil {
+		return err
 	}
-	same, err := comparable(f)
-	switch {
-	case err != nil || same:
-		return o.verify, err
-	case o.verify:
-		return false, fmt.Errorf("the records are of another kind of engine than this one (API %s): they cannot be verified here", f.APIVersion)
+	if b.live = o.dir != "" || o.update; !b.live {
+		same, err := comparable(b.print)
+		if err != nil {
+			return err
+		}
+		if b.live = !same; b.live {
+			fmt.Printf("The records are of another kind of engine than this one, API %s: Compose is asked itself.\n", b.print.APIVersion)
+		}
 	}
-	fmt.Printf("The records are of another kind of engine than this one (API %s): Compose is asked itself.\n", f.APIVersion)
-	return true, nil
+	if b.live || o.verify {
+		b.composer, err = o.binary()
+	}
+	return err
 }
 
 // binary is Compose's, as an absolute path.
@@ -115,8 +111,8 @@ func (b *bench) each(ctx context.Context, specimens []specimen, parallel int, do
 }
 
 // write asks Compose for every specimen and records what it makes.
-func (b *bench) write(ctx context.Context, specimens []specimen, parallel int, f fingerprint) error {
-	if err := record(fingerprintFile, f); err != nil {
+func (b *bench) write(ctx context.Context, specimens []specimen, parallel int) error {
+	if err := record(fingerprintFile, b.print); err != nil {
 		return err
 	}
 	err := b.each(ctx, specimens, parallel, func(s specimen, m made) error { return record(s.name+".json", m) })
@@ -128,6 +124,10 @@ func (b *bench) write(ctx context.Context, specimens []specimen, parallel int, f
 
 // verify asks Compose for every specimen and compares that with the record.
 func (b *bench) verify(ctx context.Context, specimens []specimen, parallel int) error {
+	if b.live {
+		fmt.Println("The records cannot be verified on this engine.")
+		return nil
+	}
 	var mu sync.Mutex
 	var stale []string
 	err := b.each(ctx, specimens, parallel, func(s specimen, m made) error {
@@ -152,7 +152,7 @@ func (b *bench) verify(ctx context.Context, specimens []specimen, parallel int) 
 }
 
 // judge makes every specimen with davit and compares.
-func (b *bench) judge(ctx context.Context, specimens []specimen, parallel int, live bool) (report, error) {
+func (b *bench) judge(ctx context.Context, specimens []specimen, parallel int) (report, error) {
 	results := make([]result, len(specimens))
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(parallel)
@@ -160,7 +160,7 @@ func (b *bench) judge(ctx context.Context, specimens []specimen, parallel int, l
 		work.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			theirs, err := b.theirs(ctx, s, live)
+			theirs, err := b.theirs(ctx, s, b.live)
 			if err != nil {
 				return err
 			}
@@ -168,7 +168,7 @@ func (b *bench) judge(ctx context.Context, specimens []specimen, parallel int, l
 			if err != nil {
 				return fmt.Errorf("let davit make %s: %w", s.name, err)
 			}
-			s.expectation = s.on(b.api)
+			s.expectation = s.on(b.print.APIVersion)
 			results[i] = judged(s, ours, theirs)
 			return nil
 		})
