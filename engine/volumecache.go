@@ -17,9 +17,10 @@ import (
 	"davit/reconcile"
 )
 
-// volumeWithin bounds a look at one volume: what a volume plugin has to say is
-// worth no more.
-const volumeWithin = 5 * time.Second
+// volumeWithin bounds a look at one volume, and volumesWithin the time after which
+// a snapshot looks at no more of them: what a volume plugin has to say is worth no
+// more.
+const volumeWithin, volumesWithin = 5 * time.Second, 10 * time.Second
 
 // volumeCache remembers inspects of volumes. Labels never change, and a volume
 // stays for as long as a container mounts it: so long is it believed.
@@ -59,9 +60,14 @@ func (v volumeCache) look(ctx context.Context, e *Engine, containers []reconcile
 	}
 	maps.DeleteFunc(v.entries, func(name string, _ mountedVolume) bool { return len(users[name]) == 0 })
 	var all []reconcile.Volume
+	began := time.Now()
 	for name, ids := range users {
 		entry, ok := v.entries[name]
-		if !ok || !overlap(entry.users, ids) || !entry.known && time.Now().After(entry.again) {
+		stale := !ok || !overlap(entry.users, ids) || !entry.known && time.Now().After(entry.again)
+		if stale && time.Since(began) > volumesWithin {
+			continue // for the next snapshot
+		}
+		if stale {
 			var err error
 			if entry, err = e.lookAtVolume(ctx, name); err != nil {
 				return nil, err
