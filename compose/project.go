@@ -115,6 +115,13 @@ type Content struct {
 	Sealed bool `json:",omitempty"`
 }
 
+// At reports whether the file or directory at path, on this host, is this content.
+// It is an error when nothing can be seen there, as from within a container.
+func (c Content) At(path string) (bool, error) {
+	sum, err := digest(path, anywhere)
+	return sum == c.Digest, err
+}
+
 // Note is a remark about a compose file that needs no action.
 type Note struct {
 	File, Key, Text string

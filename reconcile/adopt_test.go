@@ -2,6 +2,9 @@ package reconcile_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +18,13 @@ import (
 // for each replica.
 func (h *host) composeUp(yaml string) {
 	h.t.Helper()
-	p, err := loadProject(h.t, yaml).Relocated(compose.Origin{WorkingDir: "/srv/shop", ConfigFiles: "/srv/shop/compose.yaml"})
+	h.composeIn(loadProject(h.t, yaml), "/srv/shop")
+}
+
+// composeIn makes what Compose makes of the project in dir.
+func (h *host) composeIn(declared *compose.Project, dir string) {
+	h.t.Helper()
+	p, err := declared.Relocated(compose.Origin{WorkingDir: dir, ConfigFiles: dir + "/compose.yaml"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -45,6 +54,7 @@ func (h *host) composeUp(yaml string) {
 		}
 	}
 	h.engine.Relabel("")
+	h.engine.MountFrom("/data/files/", dir)
 	h.engine.ClearLog()
 }
 
@@ -329,4 +339,83 @@ func TestADavitThatOnlyObservesNeverActs(t *testing.T) {
 			t.Errorf("status %s: %s", s.Sync, s.WaitingFor)
 		}
 	})
+}
+
+func TestAFileThatIsNotWhatGitHasIsADifference(t *testing.T) {
+	for name, c := range map[string]struct{ there, want string }{
+		"the same":   {"key: one\n", "synced"},
+		"another":    {"key: two\n", "unadopted"},
+		"not to see": {"", "synced"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				root, there := filepath.Join(t.TempDir(), "shop"), t.TempDir()
+				file := "services:\n  web:\n    image: shop:1.0\n    restart: always\n    volumes: [\"./app.conf:/app.conf:ro\"]\n"
+				for path, text := range map[string]string{root + "/compose.yaml": file, root + "/app.conf": "key: one\n", there + "/app.conf": c.there} {
+					if text == "" {
+						continue
+					}
+					if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p := loadFrom(t, root)
+				h.composeIn(p, there)
+				h.revision = reconcile.Revision{Ref: "main", Commit: "1", Version: "v1.0.0"}
+				h.declared["shop"] = p
+				h.declare()
+				h.pass(time.Minute)
+				h.expect("status", string(h.status().Sync), c.want)
+				h.expect("mutations", h.acts(), "")
+			})
+		})
+	}
+}
+
+// Whatever is declared beside a project that runs and whatever happens to that, davit
+// touches nothing of it before somebody agrees.
+func TestNothingOfAnUnadoptedProjectIsEverTouched(t *testing.T) {
+	for seed := range uint64(20) {
+		simulate(t, func(t *testing.T, h *host) {
+			dice := rand.New(rand.NewPCG(seed, 1))
+			for _, ref := range []string{"shop:1.0", "shop:1.1", "db:1", "db:2"} {
+				h.image(ref, healthy())
+			}
+			h.composeUp(running)
+			declared := []string{
+				strings.Replace(running, "shop:1.0", "shop:1.1", 1), strings.Replace(running, "db:1", "db:2", 1),
+				strings.Split(running, "  db:")[0], strings.Replace(running, "./data", "./other", 1), "",
+			}
+			var story []string
+			for range 12 {
+				before := len(h.engine.Log())
+				all := h.observe().Containers
+				act := dice.IntN(7)
+				story = append(story, fmt.Sprint(act))
+				switch {
+				case act == 0 && len(all) > 0:
+					h.engine.StopByHand(all[dice.IntN(len(all))].ID)
+				case act == 1 && len(all) > 0:
+					h.engine.StartByHand(all[dice.IntN(len(all))].ID)
+				case act == 2 && len(all) > 1:
+					h.engine.RemoveByHand(all[dice.IntN(len(all))].ID)
+				case act == 3:
+					h.engine.RestartDaemon()
+				case act == 4:
+					h.stop()
+					h.boot()
+				default:
+					h.push(fmt.Sprintf("v1.%d.0", h.pushes), declared[dice.IntN(len(declared))])
+				}
+				h.pass(time.Duration(dice.IntN(90)) * time.Minute)
+				if log := h.engine.Log(); len(log) > before {
+					t.Fatalf("seed %d, after %v: %v", seed, story, log[before:])
+				}
+			}
+		})
+	}
 }

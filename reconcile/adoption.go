@@ -151,6 +151,9 @@ func NewAdoption(p *compose.Project, o Observed, instance string) Adoption {
 		}
 	}
 	a.compareNetworks(p, o)
+	if len(a.Differences) == 0 {
+		a.compareFiles(p)
+	}
 	slices.SortStableFunc(a.Differences, func(x, y Difference) int { return cmp.Compare(x.Service, y.Service) })
 	return a
 }
@@ -181,6 +184,30 @@ func (a *Adoption) compareNetworks(p *compose.Project, o Observed) {
 
 func usesNetwork(p *compose.Project, key string) bool {
 	return slices.ContainsFunc(p.Services, func(s compose.Service) bool { return has(s.Config.Networks, key) })
+}
+
+// compareFiles looks at the files from Git that containers mount: Compose's hash does
+// not cover what is in them, and davit mounts what the repository has. What cannot be
+// seen from here is taken to be the same.
+func (a *Adoption) compareFiles(p *compose.Project) {
+	for _, s := range p.Services {
+		for _, v := range s.Config.Volumes {
+			i := slices.IndexFunc(p.Content, func(c compose.Content) bool { return v.Type == "bind" && c.To == v.Source && !c.Writable && !c.Sealed })
+			if i < 0 {
+				continue
+			}
+			for _, c := range a.services[s.Name].containers {
+				j := slices.IndexFunc(c.Mounts, func(m Mount) bool { return m.Path == strings.TrimSuffix(v.Target, "/") })
+				if j < 0 || c.Mounts[j].Source == v.Source {
+					continue
+				}
+				if same, err := p.Content[i].At(c.Mounts[j].Source); err == nil && !same {
+					a.Differences = append(a.Differences, Difference{s.Name, c.Mounts[j].Source + " is not what the repository has"})
+					break
+				}
+			}
+		}
+	}
 }
 
 // comparison holds what runs of a stack against what project declares.

@@ -114,8 +114,7 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	r.Outcome, r.Finished, r.Failure = Failed, a.loop.Now(), f.Reason
 	a.account(ctx, &r, result)
 	a.blame(ctx, &r, result)
-	a.finish(ctx, r)
-	if err := a.decide(ctx, r, f); err != nil {
+	if err := a.conclude(ctx, r, f); err != nil {
 		return err
 	}
 	a.loop.Emit(a.event(EventReleaseFailed, SeverityError, fmt.Sprintf("release #%d %s failed: %s", r.Seq, r.Version, f.Reason)))
@@ -125,6 +124,19 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	}
 	// What keeps the last good release up failed itself: try again, but not at once.
 	return fmt.Errorf("%s: %s", r.Kind, f.Reason)
+}
+
+// conclude records the end and what it means for the content. A hold that forbids to
+// go back comes first: an agent that dies between the two would go back. Any other
+// comes second, since the history alone keeps failed content from another attempt.
+func (a *attempt) conclude(ctx context.Context, r Release, f *Failure) error {
+	if !a.pauses(f) {
+		a.finish(ctx, r)
+		return a.decide(ctx, r, f)
+	}
+	err := a.decide(ctx, r, f)
+	a.finish(ctx, r)
+	return err
 }
 
 // blame marks the containers that go down with the failed release: all that have

@@ -147,6 +147,37 @@ func TestPausedFailuresStayWhereTheyAre(t *testing.T) {
 	})
 }
 
+func TestAPauseOutlivesACrashBetweenTwoWrites(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:bad", sick())
+		h.push("v1.0.0", web("1.0")+"x-davit: {rollback: none}\n")
+		h.pass(time.Minute)
+		h.record.mu.Lock()
+		h.record.dieWithHold = true
+		h.record.mu.Unlock()
+		h.push("v1.1.0", web("bad")+"x-davit: {rollback: none}\n")
+		for range 1000 {
+			h.record.mu.Lock()
+			dead := h.record.dead
+			h.record.mu.Unlock()
+			if dead {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		h.stop()
+		h.record.mu.Lock()
+		h.record.dead, h.record.dieWithHold = false, false
+		h.record.mu.Unlock()
+		h.boot()
+		h.pass(time.Hour)
+		if strings.Contains(h.history(), "auto-rollback") || !strings.Contains(h.running(), "shop:bad") {
+			t.Errorf("it went back though nothing is to go back\n%s\n%s", h.history(), h.running())
+		}
+	})
+}
+
 func TestAFailureInTheMonitorWindowReturnsFromTheStandby(t *testing.T) {
 	simulate(t, func(t *testing.T, h *host) {
 		h.image("shop:1.0", healthy())

@@ -277,6 +277,8 @@ type record struct {
 	full bool
 	// dead drops every write, like an agent that was killed before it could.
 	dead bool
+	// dieWithHold makes it dead once a hold was stored.
+	dieWithHold bool
 	// damaged is the stack whose record cannot be read.
 	damaged string
 	// refuseEnd refuses to record the end of a release.
@@ -387,6 +389,7 @@ func (r *record) SetHold(_ context.Context, _ string, h *reconcile.Hold) error {
 	if !r.dead {
 		r.controls.Hold = h
 	}
+	r.dead = r.dead || r.dieWithHold
 	return nil
 }
 

@@ -355,6 +355,12 @@ func loadTree(t testing.TB, files map[string]string) *compose.Project {
 			t.Fatal(err)
 		}
 	}
+	return loadFrom(t, root)
+}
+
+// loadFrom loads the stack in a directory.
+func loadFrom(t testing.TB, root string) *compose.Project {
+	t.Helper()
 	stacks, err := compose.Discover(root, ".", "shop")
 	if err != nil || len(stacks) != 1 {
 		t.Fatalf("discover: %v, %d stacks", err, len(stacks))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,6 +64,13 @@ func TestExitCodes(t *testing.T) {
 		"an order that is refused":            {&fakeAgent{err: fmt.Errorf("%w: not pinned", reconcile.ErrNotApplicable)}, []string{"unpin", "shop"}, 1, "not pinned"},
 		"suspend for a time gone by":          {nil, []string{"suspend", "shop", "--for", "-2h"}, 1, "--for"},
 		"history of an unknown stack":         {&fakeAgent{}, []string{"history", "nope"}, 1, `"nope"`},
+		"adopt without a stack":               {nil, []string{"adopt"}, 1, "--dry-run"},
+		"adopt with nothing to adopt":         {&fakeAgent{}, []string{"adopt", "--dry-run"}, 0, "nothing to adopt"},
+		"adopt of what is identical":          {&fakeAgent{adoptions: adoptions()[:1]}, []string{"adopt", "--dry-run"}, 0, "blog  identical"},
+		"adopt of what differs":               {&fakeAgent{adoptions: adoptions()}, []string{"adopt", "--dry-run"}, 2, "shop  differs\n  web: image shop:1 -> shop:2\nadopting it would lead to\nshop  v1 -> v2"},
+		"adopt of what cannot be":             {&fakeAgent{adoptions: adoptions()}, []string{"adopt", "--dry-run"}, 2, "wiki  cannot be adopted: no source declares it"},
+		"adopt in JSON":                       {&fakeAgent{adoptions: adoptions()}, []string{"adopt", "--dry-run", "-o", "json"}, 2, `"identical": true`},
+		"adopt that is refused":               {&fakeAgent{err: fmt.Errorf("%w: it runs already", reconcile.ErrNotApplicable)}, []string{"adopt", "shop"}, 1, "it runs already"},
 		"a wrong output format":               {nil, []string{"status", "-o", "xml"}, 1, "xml"},
 	}
 	for name, test := range tests {
@@ -73,6 +81,15 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit code %d, want %d with %q\nstdout: %s\nstderr: %s", got.code, test.code, test.says, got.out, got.err)
 			}
 		})
+	}
+}
+
+// adoptions are one project of each kind.
+func adoptions() []reconcile.AdoptionPlan {
+	return []reconcile.AdoptionPlan{
+		{Stack: "blog", Plan: reconcile.Plan{Stack: "blog"}},
+		{Stack: "shop", Plan: step, Adoption: reconcile.Adoption{Differences: []reconcile.Difference{{Service: "web", Text: "image shop:1 -> shop:2"}}}},
+		{Stack: "wiki", Adoption: reconcile.Adoption{Obstacle: errors.New("no source declares it")}},
 	}
 }
 
@@ -88,6 +105,10 @@ func TestOrdersCarryTheirActor(t *testing.T) {
 		"suspend":  {[]string{"suspend", "shop", "--for", "2h", "--reason", "moving"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
 		"rollback": {[]string{"rollback", "shop", "--to", "v1.2.0", "--hold", "--no-wait"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
 		"apply":    {[]string{"apply", "shop"}, told{"wake", "shop", "cli"}},
+		"adopt":    {[]string{"adopt", "shop", "--take-over"}, reconcile.AdoptRequest{Stack: "shop", Actor: "ada", TakeOver: true}},
+		"stop":     {[]string{"stop", "shop", "web"}, reconcile.ServiceRequest{Stack: "shop", Service: "web", Actor: "ada"}},
+		"start":    {[]string{"start", "shop"}, reconcile.ServiceRequest{Stack: "shop", Actor: "ada"}},
+		"restart":  {[]string{"restart", "shop"}, reconcile.ServiceRequest{Stack: "shop", Actor: "ada"}},
 		"all":      {[]string{"apply"}, told{"wake", "", "cli"}},
 	}
 	for name, test := range tests {

@@ -3,6 +3,8 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"davit/engine"
@@ -171,4 +173,18 @@ func (e *Engine) RenameByHand(id, name string) {
 		c.face.Name = name
 		e.tell(c, "rename", true)
 	})
+}
+
+// MountFrom has every container mount what it mounts from below one directory, from
+// the same name in another, as if somebody else had made it.
+func (e *Engine) MountFrom(below, dir string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		for i, m := range c.face.Mounts {
+			if strings.HasPrefix(m.Source, below) {
+				c.face.Mounts[i].Source = filepath.Join(dir, filepath.Base(m.Source))
+			}
+		}
+	}
 }
