@@ -117,8 +117,10 @@ const (
 	// resync is how long a pass may be overdue when every event is lost.
 	resync = 60 * time.Second
 	// quiet is the least time between two passes, so that a burst of events
-	// costs one.
-	quiet = 100 * time.Millisecond
+	// costs one. Where a pass takes long, on a host that is busy starting containers,
+	// say, the engine is left alone for twice as long, up to longestRest.
+	quiet       = 100 * time.Millisecond
+	longestRest = 2 * time.Second
 )
 
 // Why a piece of work is cut short. They are the causes of its context.
@@ -164,10 +166,11 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.workers.Wait()
 	for {
 		next := l.pass(ctx)
-		if err := sleep(ctx, quiet); err != nil {
+		rest := min(max(quiet, 2*time.Since(begun)), longestRest)
+		if err := sleep(ctx, rest); err != nil {
 			return nil
 		}
-		timer := time.NewTimer(max(next-quiet, 0))
+		timer := time.NewTimer(max(next-rest, 0))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
