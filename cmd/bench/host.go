@@ -175,6 +175,7 @@ func (h *host) rest(agent *testbed.Agent) idleness {
 
 // change is how long one changed service took, from the push.
 type change struct {
+	begun   time.Duration // the release: fetched, loaded, decided
 	started time.Duration // the new container
 	done    time.Duration // the release, as it says itself
 }
@@ -211,7 +212,7 @@ func (h *host) change(agent *testbed.Agent) change {
 	if fresh.ID == old || len(now) != h.containers() {
 		h.Fatalf("%d containers, want %d; s0 was %.12s and is %.12s", len(now), h.containers(), old, fresh.ID)
 	}
-	return change{started: fresh.Started.Sub(pushed), done: release.Finished.Sub(pushed)}
+	return change{begun: release.Started.Sub(pushed), started: fresh.Started.Sub(pushed), done: release.Finished.Sub(pushed)}
 }
 
 // ids are the containers of the stacks that run.
