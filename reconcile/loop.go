@@ -165,6 +165,7 @@ func New(o Options) *Loop {
 func (l *Loop) Run(ctx context.Context) error {
 	defer l.workers.Wait()
 	for {
+		begun := time.Now()
 		next := l.pass(ctx)
 		rest := min(max(quiet, 2*time.Since(begun)), longestRest)
 		if err := sleep(ctx, rest); err != nil {
