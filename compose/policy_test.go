@@ -186,7 +186,9 @@ func TestPolicyFileIsReadFromTheHost(t *testing.T) {
 	if p, err := ReadPolicy(""); err != nil || !p.grants("a", RulePrivileged).all {
 		t.Errorf("%v, %v", p, err)
 	}
-	for _, missing := range []string{filepath.Join(dir, "none"), dir} {
+	pipe := filepath.Join(dir, "pipe")
+	special(t, fifo, pipe)
+	for _, missing := range []string{filepath.Join(dir, "none"), dir, pipe} {
 		if p, err := ReadPolicy(missing); err == nil || p != nil {
 			t.Errorf("%s: %v", missing, p)
 		}
