@@ -154,7 +154,7 @@ func TestAPauseOutlivesACrashBetweenTwoWrites(t *testing.T) {
 		h.push("v1.0.0", web("1.0")+"x-davit: {rollback: none}\n")
 		h.pass(time.Minute)
 		h.record.mu.Lock()
-		h.record.dieWithHold = true
+		h.record.dieOnFailure = true
 		h.record.mu.Unlock()
 		h.push("v1.1.0", web("bad")+"x-davit: {rollback: none}\n")
 		for range 1000 {
@@ -168,7 +168,7 @@ func TestAPauseOutlivesACrashBetweenTwoWrites(t *testing.T) {
 		}
 		h.stop()
 		h.record.mu.Lock()
-		h.record.dead, h.record.dieWithHold = false, false
+		h.record.dead, h.record.dieOnFailure = false, false
 		h.record.mu.Unlock()
 		h.boot()
 		h.pass(time.Hour)

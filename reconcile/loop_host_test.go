@@ -277,8 +277,8 @@ type record struct {
 	full bool
 	// dead drops every write, like an agent that was killed before it could.
 	dead bool
-	// dieWithHold makes it dead once a hold was stored.
-	dieWithHold bool
+	// dieOnFailure makes it dead once it was told anything of a failure.
+	dieOnFailure bool
 	// damaged is the stack whose record cannot be read.
 	damaged string
 	// refuseEnd refuses to record the end of a release.
@@ -332,6 +332,7 @@ func (r *record) Finish(_ context.Context, x reconcile.Release) error {
 		return fmt.Errorf("release #%d is not running", x.Seq)
 	}
 	r.releases[i] = x
+	r.dead = r.dead || r.dieOnFailure && x.Outcome == reconcile.Failed
 	return nil
 }
 
@@ -389,7 +390,7 @@ func (r *record) SetHold(_ context.Context, _ string, h *reconcile.Hold) error {
 	if !r.dead {
 		r.controls.Hold = h
 	}
-	r.dead = r.dead || r.dieWithHold
+	r.dead = r.dead || r.dieOnFailure
 	return nil
 }
 
