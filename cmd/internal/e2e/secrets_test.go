@@ -93,7 +93,9 @@ func (v *vault) track(where string) string {
 
 func (v *vault) directory(name string) string { return filepath.Join(v.bed.Dir, name) }
 
-func (v *vault) host(name, content string) { v.write(filepath.Join(v.directory("host"), name), content) }
+func (v *vault) host(name, content string) {
+	v.write(filepath.Join(v.directory("host"), name), content)
+}
 
 func (v *vault) write(name, content string) {
 	v.Helper()
