@@ -150,8 +150,26 @@ func (p *planner) sourceAt(u *unit, path string) (source string, kind sourceKind
 	if mountsAt(u.Service, path) {
 		return "", sourceContent // a tmpfs
 	}
+	if source, kind := p.lentAt(u, path); kind != sourceNone {
+		return source, kind
+	}
 	if slices.Contains(u.image.Volumes, path) {
 		return "", sourceUnnamed
+	}
+	return "", sourceNone
+}
+
+// lentAt is what the service gets at a path from others, by volumes_from.
+func (p *planner) lentAt(u *unit, path string) (source string, kind sourceKind) {
+	for _, from := range u.Config.VolumesFrom {
+		name, _, _ := strings.Cut(from, ":")
+		o := p.units[name]
+		if o == nil || o == u {
+			continue
+		}
+		if source, kind := p.sourceAt(o, path); kind != sourceNone {
+			return source, kind
+		}
 	}
 	return "", sourceNone
 }

@@ -87,8 +87,8 @@ func (p *planner) taken(name string) bool {
 func (p *planner) carry(u *unit, s slot) map[string]string {
 	for _, from := range p.ancestors(u, s) {
 		out := map[string]string{}
-		for _, path := range u.unnamed() {
-			if name := from.Volumes[strings.TrimSuffix(path, "/")]; name != "" && !u.claimed(name) {
+		for _, path := range p.unnamed(u) {
+			if name := from.Volumes[strings.TrimSuffix(path, "/")]; name != "" && !u.claimed(name) && !p.anothers(u, name) {
 				out[path] = name
 			}
 		}
@@ -100,9 +100,10 @@ func (p *planner) carry(u *unit, s slot) map[string]string {
 	return nil
 }
 
-// unnamed are the paths at which the service has volumes without a name: those
-// that the file leaves anonymous, and those of the image's VOLUME instructions.
-func (u *unit) unnamed() []string {
+// unnamed are the paths at which the service has volumes without a name of its own:
+// those that the file leaves anonymous, and those of the image's VOLUME instructions
+// that do not come from another service.
+func (p *planner) unnamed(u *unit) []string {
 	var paths []string
 	for _, v := range u.Config.Volumes {
 		if v.Type == "volume" && v.Source == "" {
@@ -110,7 +111,7 @@ func (u *unit) unnamed() []string {
 		}
 	}
 	for _, path := range u.image.Volumes {
-		if !mountsAt(u.Service, path) {
+		if _, kind := p.lentAt(u, path); !mountsAt(u.Service, path) && kind == sourceNone {
 			paths = append(paths, path)
 		}
 	}
@@ -125,6 +126,14 @@ func (u *unit) claimed(volume string) bool {
 		}
 	}
 	return slices.Contains(u.carried, volume)
+}
+
+// anothers reports whether the volume is that of a container of another service that
+// is declared: one that was only lent, by volumes_from.
+func (p *planner) anothers(u *unit, volume string) bool {
+	return slices.ContainsFunc(p.owned, func(c Container) bool {
+		return c.Service != u.Name && p.units[c.Service] != nil && mounts(c, volume)
+	})
 }
 
 func mounts(c Container, volume string) bool {

@@ -91,15 +91,16 @@ func (p *planner) renew() {
 // it first, and says who is interrupted.
 func (p *planner) empty() []int {
 	var stops []int
+	var who []string
 	for _, name := range slices.Backward(p.sequence) {
 		u := p.units[name]
 		for _, c := range slices.Concat(u.fleet.current, u.fleet.old, u.fleet.surplus) {
 			if why := u.halted[c.ID]; why != "" {
 				stops = append(stops, p.stop(c, why, slices.Concat(p.base, p.stopBorrowers(u, p.base))...))
+				who = append(who, name)
 			}
 		}
 	}
-	var who []string
 	for _, c := range p.owned {
 		if !p.inRenewed(c) || !c.Running() && c.State != Restarting {
 			continue

@@ -72,7 +72,7 @@ func (p *planner) written(u *unit, s slot, made int) []string {
 		}
 	}
 	if s.from != nil {
-		for _, path := range u.unnamed() {
+		for _, path := range p.unnamed(u) {
 			out = append(out, s.from.Volumes[strings.TrimSuffix(path, "/")])
 		}
 	}
