@@ -11,7 +11,7 @@ import (
 var floors = map[string]int{
 	"compose": 0, "reconcile": 1,
 	"gitsource": 2, "engine": 2, "rollout": 2, "traffic": 2, "registry": 2, "state": 2, "notify": 2,
-	"web": 3, "cmd/davit": 4,
+	"web": 3, "cmd/davit": 4, "cmd/internal/hangup": 0,
 }
 
 // pure packages talk to nothing outside the process.

@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
 	// A scratch image and a bare host have neither time zones nor root
@@ -16,15 +14,11 @@ import (
 
 	"github.com/sirupsen/logrus"
 	_ "golang.org/x/crypto/x509roots/fallback"
+
+	"davit/cmd/internal/hangup"
 )
 
 func main() {
-	// Whoever starts the agent may tell it to poll before it has read its flags.
-	var early chan os.Signal
-	if first := slices.IndexFunc(os.Args[1:], func(a string) bool { return !strings.HasPrefix(a, "-") }); first >= 0 && os.Args[1+first] == "run" {
-		early = make(chan os.Signal, 1)
-		signal.Notify(early, syscall.SIGHUP)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
@@ -40,6 +34,6 @@ func main() {
 	// among a project's notes.
 	logrus.SetOutput(io.Discard)
 	c := terminal()
-	c.Hangups = early
+	c.Hangups = hangup.Signals()
 	os.Exit(run(ctx, c, os.Args[1:]...))
 }

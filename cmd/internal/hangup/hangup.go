@@ -1,0 +1,32 @@
+// Package hangup takes SIGHUP from the first moment of the agent's life. The
+// packages that a davit is made of need some 30 ms to be initialised, in which the
+// signal, meant as "poll now", would end the process; this one depends on next to
+// nothing and so comes before them.
+package hangup
+
+import (
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// early is nil unless this process is the agent.
+var early = catch(os.Args)
+
+// Signals delivers SIGHUP to the agent. It is nil for every other command, which
+// ends with its terminal.
+func Signals() <-chan os.Signal { return early }
+
+// catch takes the signal if args are those of `davit run`.
+func catch(args []string) <-chan os.Signal {
+	args = args[min(1, len(args)):]
+	verb := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
+	if verb < 0 || args[verb] != "run" {
+		return nil
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
