@@ -8,6 +8,7 @@ import (
 
 // Run says how an agent is started. Only Repo is needed.
 type Run struct {
+	// Repo may be left out where Args name a configuration with repositories.
 	Repo string
 	// Engine is the engine's address, such as a proxy's; "" means the bed's own.
 	Engine string
@@ -43,7 +44,10 @@ func (b *Bed) NewAgent(r Run) *Agent {
 	if r.Data == "" {
 		r.Data = filepath.Join(b.Dir, name)
 	}
-	args := []string{"--repo", r.Repo, "--data", r.Data, "--engine", r.Engine, "--interval", r.Interval.String()}
+	args := []string{"--data", r.Data, "--engine", r.Engine}
+	if r.Repo != "" {
+		args = append(args, "--repo", r.Repo, "--interval", r.Interval.String())
+	}
 	a := &Agent{
 		Data: r.Data, Host: r.Engine, Args: append(args, r.Args...), Env: r.Env, Patience: 3 * time.Minute,
 		tb: b.tb, binary: b.davit, home: b.directory("home"), log: &journal{},
