@@ -60,6 +60,8 @@ func TestUnsupportedAttributesAreRefusedByName(t *testing.T) {
 		"two limits of memory":   {service("mem_limit: 1g, deploy: {resources: {limits: {memory: 2g}}}"), "services.a.mem_limit"},
 		"two reservations":       {service("mem_reservation: 1g, deploy: {resources: {reservations: {memory: 2g}}}"), "services.a.mem_reservation"},
 		"two limits of PIDs":     {service("pids_limit: 1, deploy: {resources: {limits: {pids: 2}}}"), "services.a.pids_limit"},
+		"a volume of no name":    {service("volumes: [v:/v]") + "\nvolumes: {v: {external: true, name: '${UNSET}'}}", "volumes.v.name"},
+		"a network of no name":   {service("networks: [n]") + "\nnetworks: {n: {name: ''}}", "networks.n.name"},
 		"a reserved label":       {service("labels: {davit.instance: mine}"), "services.a.labels.davit.instance"},
 		"a tier of no number":    {service("labels: {startup.priority: first}"), "services.a.labels.startup.priority"},
 		"a value for read_only":  {service("read_only: true, configs: [c]") + "\nconfigs: {c: {content: x}}", "services.a.configs[0]"},
