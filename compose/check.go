@@ -30,6 +30,7 @@ func (l *loading) check(r *rendering) {
 		c.run()
 	}
 	l.checkObjects(r.model)
+	l.checkNames(r)
 	l.cycle(r.model.Services)
 	if len(r.model.Services) == 0 && l.problems.empty() {
 		l.problem("services", errors.New("no service is declared, or none of the active profiles"))
@@ -48,6 +49,18 @@ func (l *loading) reported(key string) bool {
 	return slices.ContainsFunc(l.problems.list, func(p *Problem) bool {
 		return p.Key == key || strings.Contains(p.Key, "[") && bare(p.Key) == bare(key)
 	})
+}
+
+// checkNames refuses a name that is empty, as one from an unset variable is:
+// instead of it another network or volume would be used.
+func (l *loading) checkNames(r *rendering) {
+	for _, kind := range []string{"networks", "volumes"} {
+		for _, key := range slices.Sorted(maps.Keys(below(r.tree, kind))) {
+			if name, given := below(below(r.tree, kind), key)["name"]; given && text(name) == "" {
+				l.problem(kind+"."+key+".name", errors.New("is empty"))
+			}
+		}
+	}
 }
 
 // checkObjects looks at the configs and secrets that are used.
