@@ -114,18 +114,26 @@ func (h Host) reachesSocket(path string) bool {
 		strings.HasSuffix(path, ".sock") && slices.ContainsFunc(h.socketPaths(), named)
 }
 
-// touchesData reports whether a mount of path holds, or lies in, davit's own
-// directory, or lies among the decrypted secrets.
-func (h Host) touchesData(path string) bool {
+// inData reports whether path is davit's own directory or lies in it, or among the
+// decrypted secrets.
+func (h Host) inData(path string) bool {
 	if h.SecretsDir != "" && beneath(path, h.SecretsDir) {
 		return true
 	}
+	return slices.ContainsFunc(h.data(), func(data string) bool { return beneath(path, data) })
+}
+
+// holdsData reports whether davit's own directory lies in path.
+func (h Host) holdsData(path string) bool {
+	return slices.ContainsFunc(h.data(), func(data string) bool { return beneath(data, path) })
+}
+
+// data are the places where davit's own directory is. One that cannot be followed
+// is known by what it is written as.
+func (h Host) data() []string {
 	if h.DataDir == "" {
-		return false
+		return nil
 	}
-	// One that cannot be followed is known by what it is written as.
-	data, _ := h.resolve(h.DataDir)
-	return slices.ContainsFunc(data, func(data string) bool {
-		return beneath(data, path) || beneath(path, data)
-	})
+	places, _ := h.resolve(h.DataDir)
+	return places
 }

@@ -85,7 +85,11 @@ func (j *judge) bind(key, source string, readOnly bool) {
 			places = places[1:]
 		}
 	}
-	if slices.ContainsFunc(places, j.host.touchesData) {
+	touches := func(place string) bool {
+		// Monitors mount the whole host to be read, which is for the rules to judge.
+		return j.host.inData(place) || !readOnly && j.host.holdsData(place)
+	}
+	if slices.ContainsFunc(places, touches) {
 		j.forbid(RuleDataDirectory, key, "%s: it is or holds one of davit's own directories, where the host's key, every stack's data and secrets and the agent's socket are", named)
 		return
 	}
