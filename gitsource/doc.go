@@ -13,7 +13,8 @@
 // store, so a store that lives for one fetch is the only one that can be trusted.
 // What lives on is the export: a directory and, beside it, a manifest with the
 // hash of every file, written last. An export whose files and manifest disagree
-// is fetched again.
+// is fetched again. Forget removes the exports of sources that are configured no
+// more.
 //
 // Servers are not trusted. Every conversation has a deadline that ends it
 // whatever the server does, SSH included; listing, pack, objects, files and

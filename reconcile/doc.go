@@ -41,6 +41,22 @@ Whether a replica still has to be gated, to join, or to get its restart policy i
 read off the container as well: its aliases and its policy are the record of how far
 it came. The policy is set last.
 
+# Whose a stack is
+
+Several sources may declare a name; it belongs to the first, also after a restart,
+until that source declares it no more (claims.go). What Docker Compose runs is
+somebody else's until it is adopted, which changes nothing that runs. Labels cannot
+be added to a container, so the record says which ones were adopted, and every
+snapshot is read with it (title.go). What others do to a stack is put right or
+tolerated (drift.go, foreign.go); what an operator stops is a decision, and is kept
+(stops.go).
+
+# Files
+
+A file that a container mounts is named by its content. What no container, stack,
+hold, pin or kept release needs is collected, an hour after it was made at the
+earliest (collect.go).
+
 # Waiting, stalled, held
 
 Content that could not even start is waiting: it is tried again with backoff until

@@ -1,7 +1,8 @@
 // Package rollout carries out plans. It decides nothing: which containers come
 // and go, in which order and why, was decided by the planner, and what to do
 // about a failure is decided by the loop. What is left for this package is to be
-// trusted with the order.
+// trusted with the order: of calls to the engine, and of the commands that a
+// service runs before its first start, after its start and before its stop.
 //
 // # Order
 //

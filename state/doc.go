@@ -1,9 +1,10 @@
 // Package state remembers what davit did and what was decided about it: releases,
-// the journal of steps, holds, pins, suspensions, events and the deliveries that
-// are still to be made.
+// the journal of steps, holds, pins, suspensions, what an operator stopped, events
+// and the deliveries that are still to be made. That a container was adopted is
+// written here and nowhere else.
 //
 // It is one SQLite database in the data directory, and it is not the only truth.
-// What runs is written on the containers themselves, so that a lost database
+// What davit made is written on the containers themselves, so that a lost database
 // costs history and never a container: Open sets a damaged file aside, goes back
 // to the newest snapshot that is whole, else starts empty, and Rebuild then reads
 // the labels. What must outlive the database lies beside it in files of its own:

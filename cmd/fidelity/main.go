@@ -8,7 +8,7 @@
 // the record anew with -update, Compose itself is asked: -composer names the
 // binary.
 //
-// It exits 0 only if nothing differs but what allow.go and rules.go say and why,
+// It exits 0 only if nothing differs but what rules.go says and why,
 // and if the files cover the attributes that Compose's schema knows.
 package main
 
