@@ -220,7 +220,7 @@ func readTreeAt(root string) string {
 	o := options(root)
 	o.DataDir = filepath.Join(root, "no-data")
 	o.Policy = NewPolicy(Strict)
-	if err := ValidateTree(context.Background(), root, ".", ValidateOptions{LoadOptions: o}); err != nil {
+	if err := validateTree(context.Background(), root, ".", validateOptions{LoadOptions: o}); err != nil {
 		return err.Error()
 	}
 	return ""

@@ -189,7 +189,7 @@ func TestValidateTellsOfStacksThatWaitForEachOther(t *testing.T) {
 		"a/compose.yaml": "x-davit: {depends_on: [b]}\nservices: {a: {image: a}}", "b/compose.yaml": "x-davit: {depends_on: [a, elsewhere]}\nservices: {b: {image: b}}",
 		"c/compose.yaml": "x-davit: {depends_on: [a]}\nservices: {c: {image: c}}",
 	})
-	err := ValidateTree(t.Context(), root, ".", ValidateOptions{LoadOptions: LoadOptions{DataDir: "/data"}})
+	err := validateTree(t.Context(), root, ".", validateOptions{LoadOptions: LoadOptions{DataDir: "/data"}})
 	const want = "a/compose.yaml: depends_on: stacks wait for each other: a -> b -> a\nb/compose.yaml: depends_on: stacks wait for each other: b -> a -> b"
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)

@@ -103,7 +103,7 @@ func TestValidateTellsEveryMistakeOfEveryStack(t *testing.T) {
 	})
 	hosts := t.TempDir()
 	put(t, filepath.Join(hosts, "d.env"), "ON_THE_HOST=1")
-	err := ValidateTree(t.Context(), root, ".", ValidateOptions{LoadOptions: LoadOptions{DataDir: "/data"}, EnvDir: hosts})
+	err := validateTree(t.Context(), root, ".", validateOptions{LoadOptions: LoadOptions{DataDir: "/data"}, EnvDir: hosts})
 	var keys []string
 	for _, p := range Problems(err) {
 		keys = append(keys, p.File+" "+p.Key)
@@ -121,10 +121,10 @@ func TestValidateTellsEveryMistakeOfEveryStack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := ValidateTree(t.Context(), root, ".", ValidateOptions{LoadOptions: LoadOptions{DataDir: "/data"}, EnvDir: hosts}); err != nil {
+	if err := validateTree(t.Context(), root, ".", validateOptions{LoadOptions: LoadOptions{DataDir: "/data"}, EnvDir: hosts}); err != nil {
 		t.Errorf("a sound tree: %v", err)
 	}
-	if err := ValidateTree(t.Context(), filepath.Join(root, "missing"), ".", ValidateOptions{}); err == nil {
+	if err := validateTree(t.Context(), filepath.Join(root, "missing"), ".", validateOptions{}); err == nil {
 		t.Error("a root that is not there was accepted")
 	}
 }

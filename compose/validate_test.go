@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// ValidateOptions is what a tree of stacks is validated with.
-type ValidateOptions struct {
+// validateOptions is what a tree of stacks is validated with.
+type validateOptions struct {
 	LoadOptions
 	// Name names a stack in the root that has no name of its own. By default it
 	// is the root's.
@@ -19,9 +19,10 @@ type ValidateOptions struct {
 	EnvDir string
 }
 
-// ValidateTree loads every stack below path of root and returns every mistake of
-// every file, or nil. LoadOptions.Root is not used.
-func ValidateTree(ctx context.Context, root, path string, o ValidateOptions) error {
+// validateTree loads every stack below path of root, as whoever validates a tree
+// does, and returns every mistake of every file, or nil. LoadOptions.Root is not
+// used.
+func validateTree(ctx context.Context, root, path string, o validateOptions) error {
 	if o.Name == "" {
 		abs, err := filepath.Abs(root)
 		if err != nil {
