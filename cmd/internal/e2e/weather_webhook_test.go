@@ -98,10 +98,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.mu.Unlock()
 	if silent != nil {
 		select {
-		case <-silent:
+		case <-silent: // heard now, as the sender will believe
 		case <-q.Context().Done():
+			return
 		}
-		return
 	}
 	mac := hmac.New(sha256.New, []byte(r.secret))
 	fmt.Fprintf(mac, "%s.%s", q.Header.Get("X-Davit-Timestamp"), body)

@@ -46,7 +46,7 @@ func answer(t *testing.T, b *Bed, name, content string) {
 func TestAgentIsStartedKilledAndStopped(t *testing.T) {
 	b, a := stage(t, t)
 	a.Start()
-	want := "run as run --repo http://example.test/shop.git --data " + a.Data + " --engine " + b.Engine.Host + " --interval 1s --tag v1"
+	want := "run as run --data " + a.Data + " --engine " + b.Engine.Host + " --repo http://example.test/shop.git --interval 1s --tag v1"
 	eventually(t, "the first words", func() bool { return strings.Contains(a.Log(), want) })
 	// A shell cannot trap a hangup where whoever runs the tests ignores it.
 	a.Signal(syscall.SIGUSR1)
