@@ -47,27 +47,25 @@ type bench struct {
 }
 
 // newBench connects to the engine at address, or starts one where there is none.
-func newBench(o *owner, address string) (*bench, error) {
+func newBench(o *testbed.Owner, address string) (*bench, error) {
 	if err := clear(o); err != nil {
 		return nil, err
 	}
 	b := &bench{claims: newClaims(), tags: map[string]bool{}}
 	if address == "" {
-		if !o.own(func() { b.engine = testbed.NewPrivateEngine(o).Engine }) {
-			return nil, errors.New(strings.Join(o.problems, "\n"))
-		}
+		b.engine = testbed.NewPrivateEngine(o).Engine
 	} else {
 		var err error
 		if b.engine, err = testbed.NewEngine(address); err != nil {
 			return nil, err
 		}
 	}
-	return b, b.prepare(o.ctx)
+	return b, b.prepare(o.Context())
 }
 
 // clear empties the directory and keeps every other run out of it until this one
 // ends.
-func clear(o *owner) error {
+func clear(o *testbed.Owner) error {
 	if err := os.Mkdir(home, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make room for the files: %w", err)
 	}

@@ -13,25 +13,30 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"davit/cmd/internal/testbed"
 )
 
 // limit bounds the whole work on one file.
 const limit = 3 * time.Minute
 
 // run makes every specimen, compares and prints; the error says what is not good.
+// Whatever becomes of it, the engine that the files are tried on is taken away.
 func run(ctx context.Context, o options) (err error) {
-	owner := newOwner(ctx)
-	defer func() {
-		owner.end()
-		if owner.Failed() && err == nil {
-			err = errors.New(owner.problems[0])
-		}
-	}()
+	owner := testbed.NewOwner(ctx, os.Stderr)
+	if !owner.Run(func() { err = o.run(owner) }) && err == nil {
+		err = errors.New("the engine could not be used as it should be")
+	}
+	return err
+}
+
+func (o options) run(owner *testbed.Owner) error {
+	ctx := owner.Context()
 	b, err := newBench(owner, o.engine)
 	if err != nil {
 		return err
 	}
-	if err := b.identify(owner.ctx, o); err != nil {
+	if err := b.identify(ctx, o); err != nil {
 		return err
 	}
 	specimens, err := o.specimens()
@@ -40,11 +45,11 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	switch {
 	case o.update:
-		return b.write(owner.ctx, specimens, o.parallel)
+		return b.write(ctx, specimens, o.parallel)
 	case o.verify:
-		return b.verify(owner.ctx, specimens, o.parallel)
+		return b.verify(ctx, specimens, o.parallel)
 	}
-	r, err := b.judge(owner.ctx, specimens, o.parallel)
+	r, err := b.judge(ctx, specimens, o.parallel)
 	if err != nil {
 		return err
 	}
