@@ -6,11 +6,19 @@ import (
 	"davit/web"
 )
 
-// serviceVerb is a command about a running stack or one service of it.
-func serviceVerb(c *console, verb, said, short, long string) *cobra.Command {
-	o := order{console: c, verb: verb, said: said}
+func restartVerb(c *console) *cobra.Command {
+	return errandVerb(c, "restart",
+		"Replace the containers of a stack by new ones just like them",
+		"Replace the containers of a stack, or of one service, by new ones just like them: in order of\n"+
+			"dependency, behind the gate of each, and without a gap where two may run side by side.")
+}
+
+func stopVerb(c *console) *cobra.Command {
+	o := order{console: c, verb: "stop", said: "%s is stopped"}
 	cmd := &cobra.Command{
-		Use: verb + " STACK [SERVICE]", Short: short, Long: long, Args: cobra.RangeArgs(1, 2),
+		Use: "stop STACK [SERVICE]", Short: "Stop a stack, or one service, until it is started", Args: cobra.RangeArgs(1, 2),
+		Long: "Stop a stack, or one service. It stays stopped, over restarts of the agent and the host, until\n" +
+			"`davit start`, a start by hand, or the next release.",
 	}
 	o.options = c.configure(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -23,22 +31,8 @@ func serviceVerb(c *console, verb, said, short, long string) *cobra.Command {
 	return cmd
 }
 
-func restartVerb(c *console) *cobra.Command {
-	return serviceVerb(c, "restart", "%s is being restarted; see `davit history`",
-		"Replace the containers of a stack by new ones just like them",
-		"Replace the containers of a stack, or of one service, by new ones just like them: in order of\n"+
-			"dependency, behind the gate of each, and without a gap where two may run side by side.")
-}
-
-func stopVerb(c *console) *cobra.Command {
-	return serviceVerb(c, "stop", "%s is stopped",
-		"Stop a stack, or one service, until it is started",
-		"Stop a stack, or one service. It stays stopped, over restarts of the agent and the host, until\n"+
-			"`davit start`, a start by hand, or the next release.")
-}
-
 func startVerb(c *console) *cobra.Command {
-	return serviceVerb(c, "start", "%s is being started; see `davit status`",
+	return errandVerb(c, "start",
 		"Start what an operator stopped",
 		"Start what `davit stop` or somebody's `docker stop` has stopped.")
 }

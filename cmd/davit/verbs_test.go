@@ -107,7 +107,7 @@ func TestOrdersCarryTheirActor(t *testing.T) {
 		"apply":    {[]string{"apply", "shop"}, told{"wake", "shop", "cli"}},
 		"adopt":    {[]string{"adopt", "shop", "--take-over"}, reconcile.AdoptRequest{Stack: "shop", Actor: "ada", TakeOver: true}},
 		"stop":     {[]string{"stop", "shop", "web"}, reconcile.ServiceRequest{Stack: "shop", Service: "web", Actor: "ada"}},
-		"start":    {[]string{"start", "shop"}, reconcile.ServiceRequest{Stack: "shop", Actor: "ada"}},
+		"start":    {[]string{"start", "shop", "--no-wait"}, reconcile.ServiceRequest{Stack: "shop", Actor: "ada"}},
 		"restart":  {[]string{"restart", "shop"}, reconcile.ServiceRequest{Stack: "shop", Actor: "ada"}},
 		"all":      {[]string{"apply"}, told{"wake", "", "cli"}},
 	}
@@ -131,6 +131,65 @@ func TestRollbackEndsAsItsReleaseDoes(t *testing.T) {
 			}
 			if got := ask(t, a, "rollback", "shop"); got.code != code {
 				t.Errorf("exit code %d, want %d: %s", got.code, code, got.err)
+			}
+		})
+	}
+}
+
+func TestAnErrandEndsAsItsReleaseDoes(t *testing.T) {
+	runs := func(sync reconcile.Sync, ready int, container string) []reconcile.StackStatus {
+		k := stands(sync, reconcile.ConditionHealthy)
+		k.Services = []reconcile.ServiceStatus{
+			{Name: "web", Desired: 1, Ready: ready, Containers: []string{container}},
+			{Name: "other", Desired: 1, Containers: []string{"other"}},
+		}
+		return []reconcile.StackStatus{k}
+	}
+	released := func(outcome reconcile.Outcome, trigger reconcile.Trigger) []reconcile.Release {
+		return []reconcile.Release{
+			{Stack: "shop", Seq: 9, Kind: reconcile.KindDriftFix, Trigger: trigger, Outcome: outcome, Failure: "web/2 is unhealthy", Started: then, Finished: then},
+			{Stack: "shop", Seq: 8, Kind: reconcile.KindDriftFix, Trigger: reconcile.TriggerCLI, Outcome: reconcile.Succeeded, Started: then, Finished: then},
+		}
+	}
+	before := runs(reconcile.SyncSynced, 1, "old")
+	tests := map[string]struct {
+		after    []reconcile.StackStatus
+		releases []reconcile.Release
+		plans    []reconcile.Plan
+		verb     string
+		code     int
+		says     string
+	}{
+		"a release that succeeded":              {runs(reconcile.SyncSynced, 1, "new"), released(reconcile.Succeeded, reconcile.TriggerCLI), nil, "restart", 0, ""},
+		"one of a held stack":                   {runs(reconcile.SyncHeld, 1, "new"), released(reconcile.Succeeded, reconcile.TriggerCLI), nil, "restart", 0, ""},
+		"one after which web is not ready":      {runs(reconcile.SyncSynced, 0, "new"), released(reconcile.Succeeded, reconcile.TriggerCLI), nil, "restart", 1, "0 of 1 replicas of web are ready"},
+		"a release that failed":                 {runs(reconcile.SyncWaiting, 1, "old"), released(reconcile.Failed, reconcile.TriggerCLI), nil, "restart", 1, "release #9 of shop failed: web/2 is unhealthy"},
+		"a start that failed":                   {runs(reconcile.SyncWaiting, 0, "old"), released(reconcile.Failed, reconcile.TriggerCLI), []reconcile.Plan{step}, "start", 1, "web/2 is unhealthy"},
+		"one that gave way to a new commit":     {runs(reconcile.SyncProgressing, 1, "old"), released(reconcile.Superseded, reconcile.TriggerCLI), nil, "restart", 1, "release #9 of shop superseded"},
+		"one that goes on":                      {runs(reconcile.SyncSynced, 1, "old"), released(0, reconcile.TriggerCLI), nil, "restart", 3, "not done after"},
+		"one that is tried again":               {runs(reconcile.SyncWaiting, 1, "old"), released(reconcile.Interrupted, reconcile.TriggerCLI), nil, "restart", 3, "release #9 interrupted: web/2 is unhealthy"},
+		"an order that the agent lost":          {runs(reconcile.SyncSynced, 1, "old"), released(reconcile.Interrupted, reconcile.TriggerCLI), nil, "restart", 1, "web still runs what it ran before"},
+		"a start that a correction carried out": {runs(reconcile.SyncSynced, 1, "old"), released(reconcile.Succeeded, reconcile.TriggerDrift), nil, "start", 0, ""},
+		"an order not looked at yet":            {runs(reconcile.SyncSynced, 0, "old"), nil, []reconcile.Plan{step}, "start", 3, "not done after"},
+		"a stack suspended meanwhile":           {runs(reconcile.SyncSuspended, 1, "old"), nil, nil, "restart", 1, "davit resume shop"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := &fakeAgent{chapters: [][]reconcile.StackStatus{before}, releases: released(reconcile.Succeeded, reconcile.TriggerCLI)[1:]}
+			a.obeyed = func() {
+				a.chapters, a.plans = [][]reconcile.StackStatus{test.after}, test.plans
+				if test.releases != nil {
+					a.releases = test.releases
+				}
+			}
+			args := []string{test.verb, "shop", "web"}
+			if test.code == 3 {
+				args = append(args, "--timeout", "2s")
+			}
+			got := ask(t, a, args...)
+			if got.code != test.code || !strings.Contains(got.out+got.err, test.says) {
+				t.Errorf("exit code %d, want %d with %q\nstdout: %s\nstderr: %s", got.code, test.code, test.says, got.out, got.err)
 			}
 		})
 	}
