@@ -75,7 +75,9 @@ func (a *attempt) run(ctx context.Context) error {
 	case ActStop:
 		return a.standDown(ctx)
 	case ActRemove:
-		return a.loop.takeDown(ctx, a.stack.name, "as the repository declares")
+		r := a.in.Revision
+		return a.loop.takeDown(ctx, a.stack.name, Release{Reason: "as the repository declares", Trigger: a.trigger, Actor: r.Author,
+			Revision: r.String(), Commit: r.Commit, Author: r.Author, Subject: r.Subject})
 	case ActAdopt:
 		return a.takeOver(ctx)
 	case ActHalt:

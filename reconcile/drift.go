@@ -14,7 +14,7 @@ func tolerated(p Plan, history []Release) bool {
 		return false
 	}
 	for _, r := range history {
-		if r.Kind != KindDriftFix && r.Kind != KindNoop {
+		if r.Kind != KindDriftFix && r.Kind != KindNoop && r.Kind != KindRemove {
 			return r.Outcome == Succeeded
 		}
 	}

@@ -138,6 +138,8 @@ func (l *Loop) subjects(ctx context.Context, r ServiceRequest, verb string) (*st
 	now := current(s.history)
 	in := l.situation(s, l.Now())
 	switch {
+	case l.ObserveOnly:
+		return nil, nil, refuse("mode is observe")
 	case s.work != nil && !s.work.quiet:
 		return nil, nil, refuse("%s is under way", s.work.what)
 	case now == nil:

@@ -186,7 +186,7 @@ func (l *Loop) Remove(ctx context.Context, stack, actor string) error {
 		l.mu.Unlock()
 		l.poke()
 	}()
-	return l.takeDown(ctx, s.name, "by "+actor)
+	return l.takeDown(ctx, s.name, Release{Reason: "by " + actor, Trigger: TriggerCLI, Actor: actor})
 }
 
 // removable refuses to remove what Git still declares, or what Git was not asked

@@ -62,7 +62,9 @@ type ServiceRecord struct {
 func (r Release) Running() bool { return r.Outcome == OutcomeRunning }
 
 // Good reports whether the release's content was proven.
-func (r Release) Good() bool { return r.Outcome == Succeeded && r.Kind != KindNoop }
+func (r Release) Good() bool {
+	return r.Outcome == Succeeded && r.Kind != KindNoop && r.Kind != KindRemove
+}
 
 // Service returns what the release ran for the service called name.
 func (r Release) Service(name string) (ServiceRecord, bool) {
@@ -91,9 +93,11 @@ const (
 	// KindNoop: a new name or revision for what already runs.
 	KindNoop
 	KindDrill
+	// KindRemove: the stack was taken away; nothing of it is to run.
+	KindRemove
 )
 
-var releaseKinds = [...]string{"deploy", "rollback", "auto-rollback", "manual-rollback", "drift-fix", "adopt", "noop", "drill"}
+var releaseKinds = [...]string{"deploy", "rollback", "auto-rollback", "manual-rollback", "drift-fix", "adopt", "noop", "drill", "remove"}
 
 func (k ReleaseKind) String() string { return releaseKinds[k] }
 

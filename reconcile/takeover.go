@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"davit/compose"
@@ -29,6 +30,9 @@ func (l *Loop) compare(s *stack, in *Situation) {
 	}
 	open := in.unadopted() || in.Owner != ""
 	origin, known, err := s.recordedOrigin()
+	if open && slices.ContainsFunc(s.history, Release.removes) {
+		known = false // it is another project, wherever the one of that name once was
+	}
 	if !known && err == nil && (open || in.Ours) {
 		origin, err = originOf(in.Declared, l.observed, s.name)
 	}

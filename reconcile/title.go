@@ -43,6 +43,9 @@ func (r Release) takesOver() bool {
 
 // titles are the containers that the history says were taken over, by ID.
 func titles(history []Release) map[string]title {
+	if i := slices.IndexFunc(history, Release.removes); i >= 0 {
+		history = history[:i]
+	}
 	out := map[string]title{}
 	for _, r := range slices.Backward(history) {
 		if !r.takesOver() {

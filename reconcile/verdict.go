@@ -282,7 +282,7 @@ func unreturned(s Situation) *Release {
 	for i := range s.History {
 		r := &s.History[i]
 		switch {
-		case r.Kind == KindNoop || r.Kind == KindDriftFix && r.Outcome != Succeeded:
+		case r.Kind == KindNoop || (r.Kind == KindDriftFix || r.Kind == KindRemove) && r.Outcome != Succeeded:
 			continue
 		case r.Kind == KindAutoRollback && (r.Outcome == Interrupted || r.Outcome == Superseded || r.Outcome == Cancelled):
 			continue
@@ -344,12 +344,15 @@ func names(s Situation) bool {
 	return false
 }
 
-// current is the newest release whose content was proven. An automatic rollback
-// that failed is still what is to be held up: beside proven content it has the
-// services that are not to go back.
+// current is the newest release whose content was proven, nil where the stack was
+// taken away since. An automatic rollback that failed is still what is to be held
+// up: beside proven content it has the services that are not to go back.
 func current(history []Release) *Release {
 	for i := range history {
 		r := &history[i]
+		if r.removes() {
+			return nil
+		}
 		if r.Good() || r.Kind == KindAutoRollback && r.Outcome == Failed && len(r.Project) > 0 {
 			return r
 		}
