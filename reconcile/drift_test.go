@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,27 @@ func TestWhatSomebodyElsesComposeMakesInAStackIsReplaced(t *testing.T) {
 		if n := h.emitted(reconcile.EventForeignChange); n != 1 {
 			t.Errorf("%d reports of it\n%s", n, h.story())
 		}
+	})
+}
+
+func TestWhatSomebodyIsAboutToStartIsNotTakenAwayFromHim(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:0.9", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		foreign := h.by()["shop-web-1"]
+		foreign.ID, foreign.Instance, foreign.Spec, foreign.Version, foreign.Release = "", "", "", "", 0
+		foreign.Name, foreign.ImageRef, foreign.ConfigHash, foreign.State, foreign.Created = "0a1b_shop-web-1", "shop:0.9", "another", reconcile.Created, time.Now()
+		id := h.engine.AddContainer(foreign)
+		h.engine.ClearLog()
+		h.pass(30 * time.Second)
+		h.expect("mutations at once", h.acts(), "")
+		h.pass(time.Minute)
+		if left := h.observe().Containers; slices.ContainsFunc(left, func(c reconcile.Container) bool { return c.ID == id }) {
+			t.Errorf("what nobody came to start is still there\n%s", h.story())
+		}
+		h.expect("running", h.running(), "web/1 shop:1.0")
 	})
 }
 

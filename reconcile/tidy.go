@@ -10,6 +10,11 @@ import (
 // declared are kept, stopped.
 const DefaultStandby = 30 * time.Minute
 
+// settling is how long a container that somebody else made and has not started
+// yet counts as one that is about to be: Compose makes it, stops the one that it
+// replaces, and only then starts it.
+const settling = time.Minute
+
 // noLonger is why a service that the project does not name stops.
 func noLonger() string { return "no longer declared; standby for " + brief(DefaultStandby) }
 
@@ -71,6 +76,9 @@ func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 		case kept:
 			continue
 		case p.soleHolder(c):
+			continue
+		case c.Foreign && c.State == Created && p.now.Before(c.Created.Add(settling)):
+			p.again(c.Created.Add(settling))
 			continue
 		case p.failed(c):
 			reason = "failed, and a later release succeeded"
