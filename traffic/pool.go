@@ -1,0 +1,154 @@
+package traffic
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// errNobody is why a claim ended without a replica: none was usable for as long as
+// the port parks.
+var errNobody = errors.New("no replica is ready")
+
+// want is what a claim asks for.
+type want struct {
+	kind leaseKind
+	// source is the client's address, for affinity.
+	source netip.Addr
+	// session ties the claim to a release and, if it still serves, to a replica.
+	session session
+	// avoid are replicas that were tried already.
+	avoid []*replica
+}
+
+// session is what an affinity cookie says; the zero value says nothing.
+type session struct {
+	release   int64
+	container string
+}
+
+// member is a replica's place in a pool.
+type member struct {
+	replica *replica
+	address netip.AddrPort
+}
+
+// pool is the choice among the replicas behind one port.
+type pool struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	affinity Affinity
+	weights  map[int64]int
+	park     time.Duration
+	members  []member
+	// changed is closed, and made anew, whenever a claim that found nobody may find
+	// somebody.
+	changed chan struct{}
+}
+
+// claim leases a usable replica, waiting for one while there is none. Its error is
+// errNobody or that of ctx.
+func (p *pool) claim(ctx context.Context, w want) (*lease, error) {
+	var timeout <-chan time.Time
+	for {
+		l, changed, park := p.try(w)
+		switch {
+		case l != nil:
+			return l, nil
+		case len(w.avoid) > 0:
+			return nil, errNobody // this is a second choice: there is no other
+		case timeout == nil:
+			timer := time.NewTimer(park)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			return nil, errNobody
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// try leases the best usable replica, if there is one. Otherwise it returns what to
+// wait for, and how long in all.
+func (p *pool) try(w want) (l *lease, changed <-chan struct{}, park time.Duration) {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	usable := p.usable(now, w.avoid)
+	for len(usable) > 0 {
+		at := p.choose(usable, w)
+		if l := usable[at].lease(w.kind, now); l != nil {
+			return l, nil, 0
+		}
+		usable = slices.Delete(usable, at, at+1) // it was closed at this moment
+	}
+	return nil, p.changed, p.park
+}
+
+// usable are the members that may be chosen. Ejection never leaves nobody: a replica
+// that answers badly is better than none.
+func (p *pool) usable(now time.Time, avoid []*replica) []member {
+	var good, ejected []member
+	for _, m := range p.members {
+		r := m.replica
+		switch {
+		case r.closed.Load() || !r.confirmed.Load() || slices.Contains(avoid, r):
+		case r.usable(now):
+			good = append(good, m)
+		default:
+			ejected = append(ejected, m)
+		}
+	}
+	if len(good) == 0 {
+		return ejected
+	}
+	return good
+}
+
+func (m member) lease(kind leaseKind, now time.Time) *lease {
+	counter := &m.replica.requests
+	if kind == leaseStream {
+		counter = &m.replica.streams
+	}
+	// The endings are read first: one that is closed between the two counts.
+	draining, requests, streams := m.replica.endings()
+	if !m.replica.begin(counter) {
+		return nil
+	}
+	return &lease{replica: m.replica, address: m.address, begun: now, kind: kind,
+		draining: draining, cutRequests: requests, cutStreams: streams}
+}
+
+func newPool(now func() time.Time) *pool {
+	return &pool{now: now, park: DefaultPark, changed: make(chan struct{})}
+}
+
+// set makes the pool choose as port says, among members.
+func (p *pool) set(port Port, members []member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.affinity, p.weights, p.park, p.members = port.Affinity, port.Weights, cmp.Or(port.Park, DefaultPark), members
+	p.wake()
+}
+
+// again wakes the claims that wait: a replica was confirmed or reopened.
+func (p *pool) again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wake()
+}
+
+// wake is again for who holds the lock.
+func (p *pool) wake() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}

@@ -1,0 +1,40 @@
+package traffic
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// bounds are the upper limits of the latency histogram's buckets; a last one has
+// what is slower.
+var bounds = [...]time.Duration{
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// signals count what a replica was given and how it answered, since the edge began.
+type signals struct {
+	requests, errors, undialled atomic.Int64
+	nanoseconds                 atomic.Int64
+	buckets                     [len(bounds) + 1]atomic.Int64
+}
+
+func (s *signals) add(o outcome, took time.Duration) {
+	s.requests.Add(1)
+	if o.undialled {
+		s.undialled.Add(1)
+	}
+	if o.failed() {
+		s.errors.Add(1)
+	}
+	s.nanoseconds.Add(int64(took))
+	at := len(bounds)
+	for i, b := range bounds {
+		if took <= b {
+			at = i
+			break
+		}
+	}
+	s.buckets[at].Add(1)
+}
