@@ -1,0 +1,104 @@
+package traffic
+
+import (
+	"os"
+	"time"
+)
+
+// Acknowledgement is what Apply has brought about.
+type Acknowledgement struct {
+	// Generation is the table's: it holds for every connection, request and session
+	// that begins from now on.
+	Generation int64 `json:"generation"`
+	// Closed are the table's ports that could not be opened, with why, by Port.Key. The
+	// others are served; these are tried again.
+	Closed map[string]string `json:"closed,omitempty"`
+}
+
+// State is what the edge serves and what is under way.
+type State struct {
+	Instance string `json:"instance"`
+	// Generation is that of the newest acknowledged table, 0 before the first.
+	Generation int64 `json:"generation"`
+	// Since is when the edge began: what is counted, is counted from then on.
+	Since    time.Time      `json:"since"`
+	Ports    []PortState    `json:"ports"`
+	Replicas []ReplicaState `json:"replicas"`
+}
+
+// PortState is one host port, sorted by key.
+type PortState struct {
+	// Key is Port.Key.
+	Key     string `json:"key"`
+	Stack   string `json:"stack"`
+	Service string `json:"service"`
+	// Closed is why nobody listens there; "" for a port that is open.
+	Closed string `json:"closed,omitempty"`
+	// Open are the connections and sessions of clients, Refused those that were closed
+	// at once because there were too many.
+	Open    int64 `json:"open"`
+	Refused int64 `json:"refused"`
+}
+
+// ReplicaState is one container, over all of its ports. It is there for as long as
+// the table names it or something it was given has not ended.
+type ReplicaState struct {
+	Container string    `json:"container"`
+	Started   time.Time `json:"started"`
+	Stack     string    `json:"stack"`
+	Service   string    `json:"service"`
+	Replica   string    `json:"replica"`
+	Release   int64     `json:"release"`
+	// Requests and Streams are what has not ended.
+	Requests int64 `json:"requests"`
+	Streams  int64 `json:"streams"`
+	// Draining is true when it gets nothing new, Confirmed when its addresses are known
+	// to be its own, Ejected while it is passed over because it failed.
+	Draining  bool `json:"draining"`
+	Confirmed bool `json:"confirmed"`
+	Ejected   bool `json:"ejected"`
+}
+
+// Idle reports whether the replica has nothing left to do.
+func (r ReplicaState) Idle() bool { return r.Requests == 0 && r.Streams == 0 }
+
+// Signals are what one replica was given, and how it answered, since the edge began.
+type Signals struct {
+	Stack     string `json:"stack"`
+	Service   string `json:"service"`
+	Replica   string `json:"replica"`
+	Container string `json:"container"`
+	Release   int64  `json:"release"`
+	// Requests are leases that have ended: HTTP requests, TCP connections, UDP sessions.
+	// Errors are those of them that speak against the replica, Undialled those errors
+	// where it could not be reached.
+	Requests  int64 `json:"requests"`
+	Errors    int64 `json:"errors"`
+	Undialled int64 `json:"undialled"`
+	// InFlight and Streams are what has not ended.
+	InFlight int64 `json:"in_flight"`
+	Streams  int64 `json:"streams"`
+	// Took is the sum of all latencies; Buckets count them by the bounds of
+	// SignalReport, the last what was slower than all of those.
+	Took    time.Duration `json:"took"`
+	Buckets []int64       `json:"buckets"`
+}
+
+// SignalReport is all signals of an edge.
+type SignalReport struct {
+	// Since is when counting began. It changes when the edge was restarted: then every
+	// count is smaller than before.
+	Since    time.Time       `json:"since"`
+	Bounds   []time.Duration `json:"bounds"`
+	Replicas []Signals       `json:"replicas"`
+}
+
+// Sockets are open ports by Port.Key: what one edge hands to the next.
+type Sockets map[string]*os.File
+
+// Close closes those that nobody has taken.
+func (s Sockets) Close() {
+	for _, f := range s {
+		f.Close()
+	}
+}
