@@ -12,7 +12,8 @@ type served interface {
 	// Options.Sockets and listens there instead of opening them anew.
 	Sockets() (Sockets, error)
 	// Retire gives the ports up: nothing is accepted any more and whatever is kept for
-	// further requests is closed after the next one. Apply still steers what is left.
-	// Run returns nil when nothing is left, or at the limit of Options.Retirement.
+	// further requests is closed after the next one. Apply still steers what is left,
+	// and writes nothing to disk any more, which is the successor's by now. Run returns
+	// nil when nothing is left; who wants an end before that ends its context.
 	Retire()
 }
