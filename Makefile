@@ -20,10 +20,12 @@ build: ## bin/davit, static and stripped
 
 test: ## every test, the end-to-end tests on a real engine included
 	scripts/ensure-docker
+	scripts/ensure-balancers
 	scripts/test
 
 soak: ## the same again and again, and every fuzz target; SOAK=20 FUZZ=1m
 	scripts/ensure-docker
+	scripts/ensure-balancers
 	scripts/soak
 
 demo: build ## a story on a real engine that checks what it tells

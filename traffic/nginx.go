@@ -1,0 +1,237 @@
+package traffic
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Nginx drives a running nginx through a file of upstreams, which its configuration
+// includes at the level of http:
+//
+//	include /var/lib/davit/nginx/upstreams.conf;
+//
+// and which davit alone writes. Each port is an upstream that a server of the operator's
+// passes to: `proxy_pass http://davit_shop_web_8080;`.
+//
+// nginx cannot say what a server of an upstream has in flight. Its workers can: those
+// of before a reload go on with what they have begun, and end. As long as one of them is
+// left, whoever was taken out may still have something to do.
+type Nginx struct {
+	// File is the file of upstreams.
+	File string
+	// PID is the path of the file in which the master process keeps its own. Default
+	// /run/nginx.pid.
+	PID string
+	// Test and Reload are commands. Default `nginx -t -q` and `nginx -s reload`.
+	Test, Reload []string
+	// Timeout bounds each command, and the wait for new workers. Default 30 s.
+	Timeout time.Duration
+}
+
+const (
+	nginxTimeout  = 30 * time.Second
+	nginxPID      = "/run/nginx.pid"
+	nginxHeaviest = 100
+	workerEvery   = 20 * time.Millisecond
+)
+
+// Apply writes the upstreams, has nginx test them, reloads it, and returns when no
+// worker that knows older ones takes anything new. A file that nginx refuses is taken
+// back.
+func (n *Nginx) Apply(ctx context.Context, t Table) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*cmp.Or(n.Timeout, nginxTimeout))
+	defer cancel()
+	before, err := os.ReadFile(n.File)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("nginx: %w", err)
+	}
+	now := upstreamFile(t)
+	if bytes.Equal(before, now) && n.reloaded(now) {
+		return nil
+	}
+	if err := replaceFile(n.File, now); err != nil {
+		return fmt.Errorf("nginx: %w", err)
+	}
+	err = n.command(ctx, cmp.Or(strings.Join(n.Test, "\x00"), "nginx\x00-t\x00-q"))
+	if err != nil {
+		return errors.Join(err, n.takeBack(before))
+	}
+	workers, err := n.workers()
+	if err != nil {
+		return errors.Join(err, n.takeBack(before))
+	}
+	if err := n.command(ctx, cmp.Or(strings.Join(n.Reload, "\x00"), "nginx\x00-s\x00reload")); err != nil {
+		return errors.Join(err, n.takeBack(before))
+	}
+	if err := n.await(ctx, func(w []worker) bool { return renewedWorkers(w, workers) }); err != nil {
+		return err
+	}
+	if err := replaceFile(n.mark(), digest(now)); err != nil {
+		return fmt.Errorf("nginx: %w", err)
+	}
+	return nil
+}
+
+// mark is a file with the digest of the upstreams that nginx was last seen to have
+// loaded. Without it, an agent that was killed between the write and the reload would
+// find everything as it is to be.
+func (n *Nginx) mark() string { return n.File + ".loaded" }
+
+func (n *Nginx) reloaded(content []byte) bool {
+	seen, err := os.ReadFile(n.mark())
+	return err == nil && bytes.Equal(seen, digest(content))
+}
+
+func digest(content []byte) []byte { return fmt.Appendf(nil, "%x\n", sha256.Sum256(content)) }
+
+func (n *Nginx) takeBack(before []byte) error {
+	if err := replaceFile(n.File, before); err != nil {
+		return fmt.Errorf("nginx: take back what it refused: %w", err)
+	}
+	return nil
+}
+
+// InFlight is 0 for whoever is out of the upstreams once every worker that knew them
+// has ended, and before that the number of those workers. Of a replica that serves, it
+// knows nothing and says 1.
+func (n *Nginx) InFlight(_ context.Context, t Table) (map[string]int64, error) {
+	workers, err := n.workers()
+	if err != nil {
+		return nil, err
+	}
+	leaving := int64(0)
+	for _, w := range workers {
+		if w.leaving {
+			leaving++
+		}
+	}
+	out := map[string]int64{}
+	for _, u := range t.upstreams(nginxHeaviest) {
+		for _, b := range u.ends {
+			if _, serves := u.shares[b.Container]; serves {
+				out[b.Container] = 1
+			} else if out[b.Container] == 0 {
+				out[b.Container] = leaving
+			}
+		}
+	}
+	return out, nil
+}
+
+// upstreamFile is the file for t. It depends on nothing else, so that an unchanged table
+// reloads nothing.
+func upstreamFile(t Table) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Written by davit, and again at every change. Instance %s.\n", t.Instance)
+	for _, u := range t.upstreams(nginxHeaviest) {
+		u.write(&b)
+	}
+	return b.Bytes()
+}
+
+func (u upstream) write(b *bytes.Buffer) {
+	fmt.Fprintf(b, "\nupstream %s {\n", u.name)
+	if u.affinity == AffinitySource {
+		b.WriteString("    hash $remote_addr consistent;\n")
+	} else {
+		b.WriteString("    least_conn;\n")
+	}
+	for _, e := range u.ends {
+		if weight, ok := u.shares[e.Container]; ok {
+			fmt.Fprintf(b, "    server %s weight=%d; # %s of release %d\n", e.Address, weight, e.Replica, e.Release)
+		}
+	}
+	if len(u.shares) == 0 {
+		b.WriteString("    server 127.0.0.1:1 down; # an upstream without servers is refused\n")
+	}
+	b.WriteString("    keepalive 32;\n}\n")
+}
+
+func (n *Nginx) command(ctx context.Context, joined string) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(n.Timeout, nginxTimeout))
+	defer cancel()
+	words := strings.Split(joined, "\x00")
+	output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("nginx: %s: %w: %s", strings.Join(words, " "), err, bytes.TrimSpace(output))
+	}
+	return nil
+}
+
+// worker is a process that serves.
+type worker struct {
+	pid int
+	// leaving is true while it only ends what it has begun.
+	leaving bool
+}
+
+// workers are the children of the master process, after its own titles for them.
+func (n *Nginx) workers() ([]worker, error) {
+	text, err := os.ReadFile(cmp.Or(n.PID, nginxPID))
+	if err != nil {
+		return nil, fmt.Errorf("nginx: is it running? %w", err)
+	}
+	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("nginx: %s: %w", cmp.Or(n.PID, nginxPID), err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", master, master))
+	if err != nil {
+		return nil, fmt.Errorf("nginx: is it running? %w", err)
+	}
+	var out []worker
+	for _, field := range strings.Fields(string(children)) {
+		pid, _ := strconv.Atoi(field)
+		title, err := os.ReadFile(filepath.Join("/proc", field, "cmdline"))
+		if err != nil || !bytes.HasPrefix(title, []byte("nginx: worker process")) {
+			continue // it has ended, or is the cache manager
+		}
+		out = append(out, worker{pid: pid, leaving: bytes.Contains(title, []byte("is shutting down"))})
+	}
+	return out, nil
+}
+
+// renewedWorkers reports whether all of those before have begun to end, or have, and
+// another has come.
+func renewedWorkers(now, before []worker) bool {
+	fresh := false
+	for _, w := range now {
+		known := slices.ContainsFunc(before, func(b worker) bool { return b.pid == w.pid })
+		if known && !w.leaving {
+			return false
+		}
+		fresh = fresh || !known && !w.leaving
+	}
+	return fresh
+}
+
+func (n *Nginx) await(ctx context.Context, good func([]worker) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(n.Timeout, nginxTimeout))
+	defer cancel()
+	for {
+		workers, err := n.workers()
+		if err != nil {
+			return err
+		}
+		if good(workers) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nginx: wait for its new workers: %w", ctx.Err())
+		case <-time.After(workerEvery):
+		}
+	}
+}
