@@ -2,63 +2,88 @@ package traffic
 
 import (
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 )
 
 // choose picks one of the usable members: the session's replica, or of its release;
-// by source address; else by the weights of releases, then least in flight.
+// by source address; else by the weights of releases, then least in flight. It is -1
+// when no member may have a new session.
 func (p *pool) choose(usable []member, w want) int {
-	if w.session.release != 0 {
-		if at := slices.IndexFunc(usable, func(m member) bool { return m.replica.identity.container == w.session.container }); at >= 0 {
+	if w.session != (session{}) {
+		if at := p.bound(usable, w.session); at >= 0 {
 			return at
-		}
-		if slices.ContainsFunc(usable, func(m member) bool { return m.replica.release == w.session.release }) {
-			return least(usable, func(r *replica) bool { return r.release == w.session.release })
 		}
 	}
 	if p.affinity == AffinitySource && w.source.IsValid() {
-		return rendezvous(usable, w.source)
+		return p.rendezvous(usable, w.source)
 	}
-	if release, weighed := p.draw(usable); weighed {
-		return least(usable, func(r *replica) bool { return r.release == release })
+	if len(p.weights) == 0 {
+		return least(usable, nil)
 	}
-	return least(usable, func(*replica) bool { return true })
+	release, drawn := p.draw(usable)
+	if !drawn {
+		return -1
+	}
+	return least(usable, &release)
 }
 
-// draw picks a release by weight among those that can serve now.
-func (p *pool) draw(usable []member) (release int64, weighed bool) {
+// bound is the member of a session, or else one of its release: a session that there
+// is does not ask for the weight of its release.
+func (p *pool) bound(usable []member, s session) int {
+	for i, m := range usable {
+		if m.replica.identity.container == s.container && m.replica.release == s.release {
+			return i
+		}
+	}
+	return least(usable, &s.release)
+}
+
+// draw picks a release by weight among those that can serve now, if there is one.
+func (p *pool) draw(usable []member) (release int64, drawn bool) {
 	total := 0
-	var releases []int64
-	for _, m := range usable {
-		if w := p.weights[m.replica.release]; w > 0 && !slices.Contains(releases, m.replica.release) {
-			releases = append(releases, m.replica.release)
-			total += w
+	for i, m := range usable {
+		if first(usable, m.replica.release) == i {
+			total += p.weights[m.replica.release]
 		}
 	}
 	if total == 0 {
 		return 0, false
 	}
 	at := rand.N(total)
-	for _, r := range releases {
-		if at -= p.weights[r]; at < 0 {
-			return r, true
+	for i, m := range usable {
+		if first(usable, m.replica.release) != i {
+			continue
+		}
+		if at -= p.weights[m.replica.release]; at < 0 {
+			return m.replica.release, true
 		}
 	}
 	return 0, false
 }
 
-// least is the eligible member with the fewest leases. Among equals it is a random
-// one, since the first would get every request of a calm host.
-func least(usable []member, eligible func(*replica) bool) int {
-	best, low, equals := 0, int64(-1), 0
+// first is the first member of a release.
+func first(usable []member, release int64) int {
 	for i, m := range usable {
-		if !eligible(m.replica) {
+		if m.replica.release == release {
+			return i
+		}
+	}
+	return -1
+}
+
+// least is the member of release, nil for any, with the fewest leases; -1 if there is
+// none. Among equals it is a random one, since the first would get every request of a
+// calm host.
+func least(usable []member, release *int64) int {
+	best, low, equals := -1, int64(0), 0
+	for i, m := range usable {
+		if release != nil && m.replica.release != *release {
 			continue
 		}
 		switch n := m.replica.requests.Load() + m.replica.streams.Load(); {
-		case low < 0 || n < low:
+		case best < 0 || n < low:
 			best, low, equals = i, n, 1
 		case n == low:
 			if equals++; rand.N(equals) == 0 {
@@ -70,19 +95,39 @@ func least(usable []member, eligible func(*replica) bool) int {
 }
 
 // rendezvous maps an address to a member so that the loss of one moves only those
-// clients that it had: highest random weight, Thaler and Ravishankar 1998.
-func rendezvous(usable []member, source netip.Addr) int {
-	best, high := 0, uint64(0)
+// clients that it had, and a weight only as many as it must: highest random weight,
+// Thaler and Ravishankar 1998, with the logarithm of Schindelhauer and Schomaker 2005.
+func (p *pool) rendezvous(usable []member, source netip.Addr) int {
+	best, high := -1, 0.0
 	address := source.Unmap().As16()
 	for i, m := range usable {
+		weight := 1.0
+		if len(p.weights) > 0 {
+			weight = float64(p.weights[m.replica.release]) / float64(size(usable, m.replica.release))
+		}
+		if weight == 0 {
+			continue
+		}
 		h := fnv.New64a()
 		h.Write(address[:])
 		h.Write([]byte(m.replica.identity.container))
-		if v := mixed(h.Sum64()); i == 0 || v > high {
+		u := (float64(mixed(h.Sum64())>>11) + 0.5) / (1 << 53) // in (0, 1)
+		if v := -weight / math.Log(u); best < 0 || v > high {
 			best, high = i, v
 		}
 	}
 	return best
+}
+
+// size is how many members a release has.
+func size(usable []member, release int64) int {
+	n := 0
+	for _, m := range usable {
+		if m.replica.release == release {
+			n++
+		}
+	}
+	return n
 }
 
 // mixed spreads a hash whose high bits are poor: the finaliser of MurmurHash3.

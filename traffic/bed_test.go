@@ -30,10 +30,8 @@ func newBed(t *testing.T, shape Port, stands ...*stand) *bed {
 	t.Helper()
 	listener := listen(t)
 	shape.Address = ends(listener.Addr())
-	b := &bed{t: t, address: listener.Addr().String(), front: &front{
-		pool: newPool(time.Now), log: slog.New(slog.DiscardHandler), now: time.Now,
-		secret: []byte("0123456789abcdef0123456789abcdef"), ending: make(chan struct{}),
-	}}
+	b := &bed{t: t, address: listener.Addr().String(), front: newFront(time.Now, slog.New(slog.DiscardHandler),
+		[]byte("0123456789abcdef0123456789abcdef"))}
 	b.put(shape, stands...)
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
@@ -69,7 +67,7 @@ func (b *bed) put(shape Port, stands ...*stand) {
 	members := make([]member, len(stands))
 	for i, s := range stands {
 		if s.replica == nil {
-			s.replica = newReplica(Backend{Container: fmt.Sprintf("container-%d", len(b.stands)+1),
+			s.replica = newReplica(shape, Backend{Container: fmt.Sprintf("container-%d", len(b.stands)+1),
 				Started: time.Unix(1, 0), Replica: fmt.Sprintf("web/%d", len(b.stands)+1), Release: max(s.release, 1)})
 			s.replica.confirmed.Store(true)
 			b.stands = append(b.stands, s)

@@ -28,6 +28,14 @@ type front struct {
 	open atomic.Int64
 	// refused are the connections that were closed at once, since there were too many.
 	refused atomic.Int64
+
+	// door is where it listens; an Edge guards what follows. life ends when everything
+	// of this port is to end at once, which cut brings about; begun is true once it is
+	// served.
+	door  door
+	life  context.Context
+	cut   context.CancelFunc
+	begun bool
 }
 
 // client is an accepted connection whose first bytes may have been looked at.
@@ -50,16 +58,6 @@ func newClient(conn net.Conn, port *Port) *client {
 	peer := c.source.Addr()
 	c.trusted = slices.ContainsFunc(port.Trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
 	return c
-}
-
-// ends is a TCP address without what makes an IPv4 address look like an IPv6 one.
-func ends(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	at := tcp.AddrPort()
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
 // serve answers a client until either end is done, or ctx is. It does not close the

@@ -69,7 +69,7 @@ func (l *lease) end(o outcome, now time.Time) {
 	if !l.ended.CompareAndSwap(false, true) {
 		return
 	}
-	l.replica.signals.add(o, now.Sub(l.begun))
+	l.replica.signals.add(l.kind, o, now.Sub(l.begun))
 	l.replica.observe(o, now)
 	if l.kind == leaseStream {
 		l.replica.streams.Add(-1)

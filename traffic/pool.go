@@ -77,27 +77,32 @@ func (p *pool) claim(ctx context.Context, w want) (*lease, error) {
 	}
 }
 
+// manyMembers is how many replicas are chosen among without memory of the heap.
+const manyMembers = 8
+
 // try leases the best usable replica, if there is one. Otherwise it returns what to
 // wait for, and how long in all.
 func (p *pool) try(w want) (l *lease, changed <-chan struct{}, park time.Duration) {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	usable := p.usable(now, w.avoid)
-	for len(usable) > 0 {
+	var good, ejected [manyMembers]member
+	usable := p.usable(good[:0], ejected[:0], now, w.avoid)
+	for {
 		at := p.choose(usable, w)
+		if at < 0 {
+			return nil, p.changed, p.park
+		}
 		if l := usable[at].lease(w.kind, now); l != nil {
 			return l, nil, 0
 		}
 		usable = slices.Delete(usable, at, at+1) // it was closed at this moment
 	}
-	return nil, p.changed, p.park
 }
 
-// usable are the members that may be chosen. Ejection never leaves nobody: a replica
-// that answers badly is better than none.
-func (p *pool) usable(now time.Time, avoid []*replica) []member {
-	var good, ejected []member
+// usable appends to good the members that may be chosen. Ejection never leaves
+// nobody: a replica that answers badly is better than none.
+func (p *pool) usable(good, ejected []member, now time.Time, avoid []*replica) []member {
 	for _, m := range p.members {
 		r := m.replica
 		switch {

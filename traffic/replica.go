@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,9 +18,9 @@ func (b Backend) identity() identity { return identity{b.Container, b.Started.Un
 // replica is one container, over all the ports at which it answers. It outlives
 // tables for as long as one of them names it, or it has leases left.
 type replica struct {
-	identity identity
-	name     string
-	release  int64
+	identity             identity
+	stack, service, name string
+	release              int64
 
 	// requests and streams are the leases that have not ended. They are apart because
 	// a request ends by itself soon and a stream need not.
@@ -33,16 +34,24 @@ type replica struct {
 	ejected atomic.Int64
 	health  passive
 	signals signals
+	// addresses are what the table says it has, nil once the table does not name it. An
+	// Edge guards them.
+	addresses []netip.Addr
 
 	mu sync.Mutex
+	// drains counts the times that it began to drain, so that the limits of one do not
+	// cut what was begun after it was reopened; limits are theirs.
+	drains  int
+	drained *Drain
+	limits  []*time.Timer
 	// draining is closed when nothing new begins; cutRequests and cutStreams when what
 	// is left is to end at once.
 	draining, cutRequests, cutStreams chan struct{}
 }
 
-func newReplica(b Backend) *replica {
+func newReplica(p Port, b Backend) *replica {
 	return &replica{
-		identity: b.identity(), name: b.Replica, release: b.Release,
+		identity: b.identity(), stack: p.Stack, service: p.Service, name: b.Replica, release: b.Release,
 		draining: make(chan struct{}), cutRequests: make(chan struct{}), cutStreams: make(chan struct{}),
 	}
 }
@@ -72,23 +81,71 @@ func (r *replica) shut() {
 	closeOnce(r.draining)
 }
 
+// drain is shut, and cuts what is left by the limits of d. Another drain replaces
+// the limits that have not passed.
+func (r *replica) drain(d Drain, now time.Time) {
+	r.shut()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d.same(r.drained) {
+		return
+	}
+	r.stop()
+	r.drained = &d
+	r.drains++
+	this := r.drains
+	// A Since of the future is that of a clock which was set back.
+	passed := max(0, now.Sub(d.Since))
+	r.limits = []*time.Timer{
+		time.AfterFunc(d.Timeout-passed, func() { r.cut(this, false) }),
+		time.AfterFunc(max(d.Timeout, d.Streams)-passed, func() { r.cut(this, true) }),
+	}
+}
+
+// rest forgets the limits of a drain: there is nobody left for them.
+func (r *replica) rest() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stop()
+}
+
+// stop is rest for who holds the lock.
+func (r *replica) stop() {
+	for _, t := range r.limits {
+		t.Stop()
+	}
+	r.limits, r.drained = nil, nil
+}
+
 // reopen lets a replica that was draining serve again: a release was taken back.
 func (r *replica) reopen() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.stop()
+	r.drains++
 	r.draining = renewed(r.draining)
 	r.cutRequests, r.cutStreams = renewed(r.cutRequests), renewed(r.cutStreams)
 	r.closed.Store(false)
 }
 
-// cut ends what is left: the requests, or everything.
-func (r *replica) cut(streams bool) {
+// cut ends what is left of a drain: the requests, or everything.
+func (r *replica) cut(drain int, streams bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if drain != r.drains {
+		return // its limit passed while it was reopened
+	}
 	closeOnce(r.cutRequests)
 	if streams {
 		closeOnce(r.cutStreams)
 	}
+}
+
+// underway counts what has not ended. A request that becomes a stream is counted
+// twice for a moment, and never not at all: requests are read first.
+func (r *replica) underway() (requests, streams int64) {
+	requests = r.requests.Load()
+	return requests, r.streams.Load()
 }
 
 // endings are the channels that hold for a lease that begins now.

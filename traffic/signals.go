@@ -20,13 +20,18 @@ type signals struct {
 	buckets                     [len(bounds) + 1]atomic.Int64
 }
 
-func (s *signals) add(o outcome, took time.Duration) {
+// add counts a lease that took so long. How long a stream lasted says nothing about
+// how quickly anybody answers, and is not counted.
+func (s *signals) add(kind leaseKind, o outcome, took time.Duration) {
 	s.requests.Add(1)
 	if o.undialled {
 		s.undialled.Add(1)
 	}
 	if o.failed() {
 		s.errors.Add(1)
+	}
+	if kind == leaseStream {
+		return
 	}
 	s.nanoseconds.Add(int64(took))
 	at := len(bounds)
@@ -37,4 +42,28 @@ func (s *signals) add(o outcome, took time.Duration) {
 		}
 	}
 	s.buckets[at].Add(1)
+}
+
+// plus adds what o has counted.
+func (s *signals) plus(o *signals) {
+	s.requests.Add(o.requests.Load())
+	s.errors.Add(o.errors.Load())
+	s.undialled.Add(o.undialled.Load())
+	s.nanoseconds.Add(o.nanoseconds.Load())
+	for i := range s.buckets {
+		s.buckets[i].Add(o.buckets[i].Load())
+	}
+}
+
+// report is what was counted for o.
+func (s *signals) report(o origin) Signals {
+	out := Signals{
+		Stack: o.stack, Service: o.service, Release: o.release,
+		Requests: s.requests.Load(), Errors: s.errors.Load(), Undialled: s.undialled.Load(),
+		Took: time.Duration(s.nanoseconds.Load()), Buckets: make([]int64, len(s.buckets)),
+	}
+	for i := range s.buckets {
+		out.Buckets[i] = s.buckets[i].Load()
+	}
+	return out
 }

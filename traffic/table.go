@@ -13,8 +13,14 @@ type Table struct {
 	// Instance is the davit that wrote it.
 	Instance string `json:"instance"`
 	// Generation numbers the tables of one instance, upwards from 1.
-	Generation int64  `json:"generation"`
-	Ports      []Port `json:"ports"`
+	Generation int64 `json:"generation"`
+	// Replaces is the instance whose table this one takes the place of; without it,
+	// the table of another instance is refused.
+	Replaces string `json:"replaces,omitempty"`
+	// Seen is when its writer began to look at the engine for it: that container and
+	// address belong together is believed as of then. The zero time confirms nothing.
+	Seen  time.Time `json:"seen,omitzero"`
+	Ports []Port    `json:"ports"`
 }
 
 // Port is one host port and who answers there.
@@ -54,6 +60,10 @@ const (
 	DefaultPark           = 10 * time.Second
 	DefaultIdle           = 60 * time.Second
 	DefaultMaxConnections = 10_000
+	// DefaultDrain and DefaultStreams bound what is left of a replica, or a port, that
+	// is not in the table any more and was not draining before.
+	DefaultDrain   = 30 * time.Second
+	DefaultStreams = 5 * time.Minute
 )
 
 // Backend is one replica's end of a port.
@@ -89,6 +99,9 @@ func (t Table) Validate() error {
 	if t.Generation < 1 {
 		mistakes = append(mistakes, fmt.Errorf("generation %d is not positive", t.Generation))
 	}
+	if t.Instance == "" {
+		mistakes = append(mistakes, errors.New("no instance"))
+	}
 	seen := map[string]bool{}
 	for _, p := range t.Ports {
 		if seen[p.Key()] {
@@ -99,7 +112,35 @@ func (t Table) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("port %s: %w", p.Key(), err))
 		}
 	}
-	return errors.Join(mistakes...)
+	return errors.Join(append(mistakes, t.contradictions()...)...)
+}
+
+// contradictions are the containers of which two ports say different things: what is
+// not a matter of the port.
+func (t Table) contradictions() []error {
+	var mistakes []error
+	first := map[string]Backend{}
+	for _, p := range t.Ports {
+		for _, b := range p.Backends {
+			switch f, known := first[b.Container]; {
+			case !known:
+				first[b.Container] = b
+			case !f.Started.Equal(b.Started) || f.Release != b.Release || f.Replica != b.Replica:
+				mistakes = append(mistakes, fmt.Errorf("container %s is two different replicas, of port %s", b.Container, p.Key()))
+			case !f.Drain.same(b.Drain):
+				mistakes = append(mistakes, fmt.Errorf("container %s drains at one port and not alike at port %s", b.Container, p.Key()))
+			}
+		}
+	}
+	return mistakes
+}
+
+// same reports whether both are the same drain, or none.
+func (d *Drain) same(o *Drain) bool {
+	if d == nil || o == nil {
+		return d == o
+	}
+	return d.Since.Equal(o.Since) && d.Timeout == o.Timeout && d.Streams == o.Streams
 }
 
 func (p Port) validate() error {
