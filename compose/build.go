@@ -105,6 +105,11 @@ func (l *loading) service(p *Project, name string) Service {
 	for _, e := range errs {
 		l.problem(join(key, e.key), e.err)
 	}
+	s.Ports, errs = publishedPorts(config, block.ports)
+	for _, e := range errs {
+		l.problem(join(key, e.key), e.err)
+	}
+	s.Drain = block.drain()
 	var err error
 	if s.DependsOn, err = dependencies(config, p.Model.Services); err != nil {
 		l.problem(key+".depends_on", err)

@@ -23,7 +23,7 @@ func (l *loading) check(r *rendering) {
 	}
 	all := r.model.AllServices()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		c := checker{service: all[name], model: r.model, imageReported: l.reported("services." + name + ".image")}
+		c := checker{service: all[name], model: r.model, edge: l.options.Edge, imageReported: l.reported("services." + name + ".image")}
 		c.report = func(key, format string, args ...any) {
 			l.problem(join("services."+name, key), fmt.Errorf(format, args...))
 		}
@@ -99,6 +99,8 @@ func (l *loading) checkObject(key string, o types.FileObjectConfig) {
 type checker struct {
 	service types.ServiceConfig
 	model   *types.Project
+	// edge is true where an edge may own host ports.
+	edge bool
 	// imageReported is true when a mistake in the image was reported.
 	imageReported bool
 
@@ -229,7 +231,7 @@ func (c checker) replicas() {
 		c.report("container_name", "cannot be given to %d replicas: a container's name is unique", n)
 	}
 	for i, p := range s.Ports {
-		if width := portRange(p.Published); width > 0 && width < n {
+		if width := portRange(p.Published); width > 0 && width < n && !(c.edge && width == 1) {
 			c.report(fmt.Sprintf("ports[%d]", i), "%d replicas cannot share the host port %s", n, p.Published)
 		}
 	}

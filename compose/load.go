@@ -33,6 +33,8 @@ type LoadOptions struct {
 	Key []byte
 	// Secrets are how encrypted files of the revision are read.
 	Secrets Secrets
+	// Edge is true where an edge may own host ports, which replicas can then share.
+	Edge bool
 }
 
 // Load reads, checks and renders one stack. The error lists every mistake that

@@ -97,9 +97,12 @@ func Unmarshal(data []byte) (*Project, error) {
 		if !ok {
 			return nil, fmt.Errorf("read stored stack %s: service %s is not in its model", s.Name, v.Name)
 		}
+		// What was stored has no mistakes in it.
+		block, _ := decodeServiceBlock(config.Extensions[extension])
+		ports, _ := publishedPorts(config, block.ports)
 		p.Services = append(p.Services, Service{
 			Name: v.Name, Config: config, Settings: v.Settings, Hash: v.Hash, ConfigHash: v.ConfigHash,
-			Replicas: v.Replicas, Tier: v.Tier, OneShot: v.OneShot, DependsOn: v.DependsOn,
+			Replicas: v.Replicas, Tier: v.Tier, OneShot: v.OneShot, DependsOn: v.DependsOn, Ports: ports, Drain: block.drain(),
 		})
 	}
 	return p, nil

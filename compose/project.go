@@ -89,6 +89,11 @@ type Service struct {
 	// OneShot is true when another service waits for this one's successful
 	// completion.
 	OneShot bool
+	// Ports are its fixed host ports, in the order of the file.
+	Ports []PublishedPort
+	// Drain is how long a replaced container may finish what clients at the edge have
+	// begun.
+	Drain Drain
 	// DependsOn are the enabled services that this one depends on, by name. See
 	// Project.Prerequisites for tiers.
 	DependsOn []Dependency

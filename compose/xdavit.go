@@ -25,7 +25,7 @@ type keyError struct {
 // later are the keys that are defined and that this version does not do.
 var (
 	laterProject = []string{"windows"}
-	laterService = []string{"min_available", "drain", "probes", "ports", "canary", "hooks", "image"}
+	laterService = []string{"min_available", "probes", "canary", "hooks", "image"}
 )
 
 // serviceBlock is a service's x-davit block as written; nil is silence.
@@ -41,6 +41,9 @@ type serviceBlock struct {
 	progressTimeout   *time.Duration
 	monitor           *time.Duration
 	standbyFor        *time.Duration
+	drainTimeout      *time.Duration
+	drainStreams      *time.Duration
+	ports             portBlocks
 }
 
 // decodeSettings reads a project's x-davit block, strictly, and fills defaults in.
@@ -71,6 +74,10 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"start_timeout":      optional(&b.startTimeout, atLeast(1)),
 		"progress_timeout":   optional(&b.progressTimeout, atLeast(1)),
 		"monitor":            optional(&b.monitor, atLeast(0)),
+		"ports":              portSettings(&b.ports),
+		"drain": func(v any) []keyError {
+			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})
+		},
 		"standby": func(v any) []keyError {
 			return decodeBlock(v, []string{"mode"}, map[string]setter{"for": optional(&b.standbyFor, atLeast(0))})
 		},
