@@ -19,8 +19,8 @@ type Balancer interface {
 	InFlight(ctx context.Context, t Table) (map[string]int64, error)
 }
 
-// upstream is a port of a service as the balancers of others have it.
-type upstream struct {
+// group is a port of a service as the balancers of others have it.
+type group struct {
 	// name is "davit_shop_web_8080", after the port of the container. The operator
 	// writes what passes to it.
 	name     string
@@ -30,24 +30,24 @@ type upstream struct {
 	shares map[string]int
 }
 
-// upstreams are those of t, by name. One port of a container that is published twice is
+// groups are those of t, by name. One port of a container that is published twice is
 // there once.
-func (t Table) upstreams(heaviest int) []upstream {
-	byName := map[string]upstream{}
+func (t Table) groups(heaviest int) []group {
+	byName := map[string]group{}
 	for _, p := range t.Ports {
-		own := map[string]upstream{}
+		own := map[string]group{}
 		for _, b := range p.Backends {
 			name := fmt.Sprintf("davit_%s_%s_%d", p.Stack, p.Service, b.Address.Port())
-			u, known := own[name]
+			g, known := own[name]
 			if !known {
-				u = upstream{name: name, affinity: p.Affinity, shares: p.shares(heaviest)}
+				g = group{name: name, affinity: p.Affinity, shares: p.shares(heaviest)}
 			}
-			u.ends = append(u.ends, b)
-			own[name] = u
+			g.ends = append(g.ends, b)
+			own[name] = g
 		}
 		maps.Copy(byName, own)
 	}
-	return slices.SortedFunc(maps.Values(byName), func(a, b upstream) int { return cmp.Compare(a.name, b.name) })
+	return slices.SortedFunc(maps.Values(byName), func(a, b group) int { return cmp.Compare(a.name, b.name) })
 }
 
 // shares are weights for the backends of p, from 1 to highest, so that together those

@@ -58,46 +58,46 @@ func (h *HAProxy) Apply(ctx context.Context, t Table) error {
 		return err
 	}
 	var failed []error
-	for _, u := range t.upstreams(haproxyHeaviest) {
-		servers, known := found[u.name]
+	for _, g := range t.groups(haproxyHeaviest) {
+		servers, known := found[g.name]
 		if !known {
-			failed = append(failed, fmt.Errorf("haproxy has no backend %s", u.name))
+			failed = append(failed, fmt.Errorf("haproxy has no backend %s", g.name))
 			continue
 		}
-		failed = append(failed, h.fill(ctx, u, servers))
+		failed = append(failed, h.fill(ctx, g, servers))
 	}
 	return errors.Join(failed...)
 }
 
 // fill brings one backend to what is wanted: first who is to serve, then who is not.
-func (h *HAProxy) fill(ctx context.Context, u upstream, has []haproxyServer) error {
-	for _, b := range u.ends {
+func (h *HAProxy) fill(ctx context.Context, g group, has []haproxyServer) error {
+	for _, b := range g.ends {
 		at := slices.IndexFunc(has, func(s haproxyServer) bool { return s.name == serverName(b) })
-		weight, serves := u.shares[b.Container]
+		weight, serves := g.shares[b.Container]
 		switch {
 		case at < 0 && !serves:
 		case at < 0:
-			if err := h.add(ctx, u.name, b, weight); err != nil {
+			if err := h.add(ctx, g.name, b, weight); err != nil {
 				return err
 			}
 		case has[at].address != b.Address.String():
 			// One name is one container since one moment: it was plugged in anew.
-			if err := h.say(ctx, "set server %s/%s addr %s port %d", u.name, serverName(b), b.Address.Addr(), b.Address.Port()); err != nil {
+			if err := h.say(ctx, "set server %s/%s addr %s port %d", g.name, serverName(b), b.Address.Addr(), b.Address.Port()); err != nil {
 				return err
 			}
 			fallthrough
 		default:
-			if err := h.turn(ctx, u.name, has[at], weight, serves); err != nil {
+			if err := h.turn(ctx, g.name, has[at], weight, serves); err != nil {
 				return err
 			}
 		}
 	}
 	for _, s := range has {
-		wanted := slices.ContainsFunc(u.ends, func(b Backend) bool { return serverName(b) == s.name })
+		wanted := slices.ContainsFunc(g.ends, func(b Backend) bool { return serverName(b) == s.name })
 		if wanted || !strings.HasPrefix(s.name, serverPrefix) {
 			continue
 		}
-		if err := h.drop(ctx, u.name, s); err != nil {
+		if err := h.drop(ctx, g.name, s); err != nil {
 			return err
 		}
 	}
@@ -156,9 +156,9 @@ func (h *HAProxy) InFlight(ctx context.Context, t Table) (map[string]int64, erro
 		return nil, err
 	}
 	out := map[string]int64{}
-	for _, u := range t.upstreams(haproxyHeaviest) {
-		for _, b := range u.ends {
-			for _, s := range found[u.name] {
+	for _, g := range t.groups(haproxyHeaviest) {
+		for _, b := range g.ends {
+			for _, s := range found[g.name] {
 				if s.name == serverName(b) {
 					out[b.Container] += s.inFlight
 				}

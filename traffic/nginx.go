@@ -118,9 +118,9 @@ func (n *Nginx) InFlight(_ context.Context, t Table) (map[string]int64, error) {
 		}
 	}
 	out := map[string]int64{}
-	for _, u := range t.upstreams(nginxHeaviest) {
-		for _, b := range u.ends {
-			if _, serves := u.shares[b.Container]; serves {
+	for _, g := range t.groups(nginxHeaviest) {
+		for _, b := range g.ends {
+			if _, serves := g.shares[b.Container]; serves {
 				out[b.Container] = 1
 			} else if out[b.Container] == 0 {
 				out[b.Container] = leaving
@@ -135,25 +135,25 @@ func (n *Nginx) InFlight(_ context.Context, t Table) (map[string]int64, error) {
 func upstreamFile(t Table) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by davit, and again at every change. Instance %s.\n", t.Instance)
-	for _, u := range t.upstreams(nginxHeaviest) {
-		u.write(&b)
+	for _, g := range t.groups(nginxHeaviest) {
+		g.write(&b)
 	}
 	return b.Bytes()
 }
 
-func (u upstream) write(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\nupstream %s {\n", u.name)
-	if u.affinity == AffinitySource {
+func (g group) write(b *bytes.Buffer) {
+	fmt.Fprintf(b, "\nupstream %s {\n", g.name)
+	if g.affinity == AffinitySource {
 		b.WriteString("    hash $remote_addr consistent;\n")
 	} else {
 		b.WriteString("    least_conn;\n")
 	}
-	for _, e := range u.ends {
-		if weight, ok := u.shares[e.Container]; ok {
+	for _, e := range g.ends {
+		if weight, ok := g.shares[e.Container]; ok {
 			fmt.Fprintf(b, "    server %s weight=%d; # %s of release %d\n", e.Address, weight, e.Replica, e.Release)
 		}
 	}
-	if len(u.shares) == 0 {
+	if len(g.shares) == 0 {
 		b.WriteString("    server 127.0.0.1:1 down; # an upstream without servers is refused\n")
 	}
 	b.WriteString("    keepalive 32;\n}\n")
