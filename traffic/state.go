@@ -21,7 +21,10 @@ type State struct {
 	// Generation is that of the newest acknowledged table, 0 before the first.
 	Generation int64 `json:"generation"`
 	// Since is when the edge began: what is counted, is counted from then on.
-	Since    time.Time      `json:"since"`
+	Since time.Time `json:"since"`
+	// Elders are the edges that handed over to this one and still have something to do,
+	// which is counted in.
+	Elders   int            `json:"elders,omitempty"`
 	Ports    []PortState    `json:"ports"`
 	Replicas []ReplicaState `json:"replicas"`
 }
