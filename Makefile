@@ -10,7 +10,7 @@ IMAGE    ?= davit:$(VERSION)
 STATIC   := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test soak demo lint bench image dist composer fidelity fidelity-reference clean
+.PHONY: help build test soak demo lint bench bench-edge image dist composer fidelity fidelity-reference clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 bench: build ## the planner and the loader; 50 stacks on an engine of their own, needs root
 	go test -run '^$$' -bench . -benchmem ./reconcile/... ./compose/...
 	go run ./cmd/bench -davit bin/davit
+
+bench-edge: build ## the edge beside Docker's proxy, HAProxy, nginx and Caddy
+	scripts/ensure-balancers haproxy nginx caddy wrk
+	go run ./cmd/edgebench -davit bin/davit
 
 composer: ## bin/composer: Docker Compose itself, which davit is held against
 	cd tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/composer ./composer
