@@ -57,7 +57,7 @@ type Edge struct {
 }
 
 // reopening is the pause after which ports that could not be opened are tried again.
-const reopening = 2 * time.Second
+const reopening = time.Second
 
 // errRunning is why an Edge does not run twice.
 var errRunning = errors.New("the edge was run before")

@@ -144,7 +144,9 @@ func newFront(now func() time.Time, log *slog.Logger, secret []byte) *front {
 	return &front{pool: newPool(now), log: log, now: now, secret: secret, ending: make(chan struct{})}
 }
 
-// run serves the port until it is given up and nothing is left of it.
+// run serves the port until it is given up and nothing is left of it. For UDP,
+// reading fails with net.ErrClosed when everything ends at once, and with
+// os.ErrDeadlineExceeded when a successor reads: sessions may then go on to send.
 func (f *front) run(ctx context.Context) {
 	defer f.cut()
 	if f.door.packets != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // store keeps the table and the cookie secret on disk. What it returns from is
@@ -27,9 +28,21 @@ const (
 // errDamaged is why a table on disk is not served.
 var errDamaged = errors.New("the table on disk is damaged")
 
+// abandoned is the age of a file that its writer, which takes far less, never renamed.
+const abandoned = time.Minute
+
 func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of the edge: %w", err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*.tmp-*"))
+	if err != nil {
+		return nil, fmt.Errorf("directory of the edge: %w", err)
+	}
+	for _, path := range left {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > abandoned {
+			_ = os.Remove(path) // it costs a few bytes at worst
+		}
 	}
 	return &store{dir}, nil
 }
