@@ -86,6 +86,17 @@ func (l *Listener) Close() error {
 	return err
 }
 
+// Link gives the socket one more name, unless another has taken over the one it has.
+func (l *Listener) Link(path string) error {
+	if err := os.Link(l.path, path); err != nil {
+		return fmt.Errorf("name the socket: %w", err)
+	}
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(now, l.own) {
+		return errors.Join(fmt.Errorf("name the socket: %s is another's by now", l.path), err, os.Remove(path))
+	}
+	return nil
+}
+
 // Dial connects to the socket at path. Its error is ErrNobody when there is no socket
 // or nobody accepts on it.
 func Dial(ctx context.Context, path string) (*net.UnixConn, error) {

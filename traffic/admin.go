@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,14 +62,16 @@ type Admin struct {
 	// handed is closed when a successor serves in this edge's place.
 	handed   chan struct{}
 	handOnce sync.Once
-	// ending is closed when this edge is to end; heirs counts who waits for that.
+	// ending is closed when this edge is to end; heirs counts who takes over, or waits for
+	// that.
 	ending  chan struct{}
 	endOnce sync.Once
 	heirs   atomic.Int64
-	// bequests are the successions under way, elderName is what the socket is called
-	// after one of them.
-	bequests  sync.WaitGroup
-	elderName string
+	// bequests are the successions under way.
+	bequests sync.WaitGroup
+	// listener is the socket, elder its second name once there is a successor.
+	listener *socket.Listener
+	elder    string
 }
 
 // NewAdmin returns an Admin; Serve starts it.
@@ -84,6 +85,7 @@ func (a *Admin) Handed() <-chan struct{} { return a.handed }
 
 // Serve answers on l until ctx ends, lets what is under way finish, and closes l.
 func (a *Admin) Serve(ctx context.Context, l *socket.Listener) error {
+	a.listener = l
 	server := &http.Server{
 		Handler:           a.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -106,8 +108,8 @@ func (a *Admin) Serve(ctx context.Context, l *socket.Listener) error {
 	}
 	<-failed
 	a.bequests.Wait()
-	if a.elderName != "" {
-		err = errors.Join(err, os.Remove(filepath.Join(a.Dir, a.elderName)))
+	if a.elder != "" {
+		err = errors.Join(err, os.Remove(a.elder))
 	}
 	return err
 }

@@ -21,9 +21,9 @@ import (
 func (a *Admin) takeover(w http.ResponseWriter, r *http.Request) {
 	a.bequests.Add(1)
 	defer a.bequests.Done()
+	a.heirs.Add(1)
+	defer a.heirs.Add(-1)
 	if r.URL.Query().Get("when") == "end" {
-		a.heirs.Add(1)
-		defer a.heirs.Add(-1)
 		select {
 		case <-a.ending:
 		case <-a.handed:
@@ -69,14 +69,13 @@ func (a *Admin) bequeath(conn net.Conn) error {
 		return err
 	}
 	// From here on there is no way back: the successor writes the table now.
-	elder, err := a.becomeElder()
-	if err != nil {
+	if err := a.becomeElder(); err != nil {
 		a.Logger.Error("the successor cannot steer what this edge still has to do", "error", err)
 	}
 	a.handOnce.Do(func() { close(a.handed) })
 	a.Edge.Retire()
 	a.Lock.Release()
-	a.Logger.Info("handed over to a successor; ending what is under way", "socket", elder)
+	a.Logger.Info("handed over to a successor; ending what is under way")
 	if err := b.say(word{Retired: true}); err != nil {
 		a.Logger.Warn("the successor did not hear that this edge has retired", "error", err)
 	}
@@ -114,17 +113,17 @@ func (a *Admin) handSockets(b baton) error {
 
 // becomeElder gives the admin socket a second name, by which the successor finds it
 // once the first is its own.
-func (a *Admin) becomeElder() (string, error) {
-	name := "elder-" + rand.Text() + ".sock"
-	err := os.Link(filepath.Join(a.Dir, SocketName), filepath.Join(a.Dir, name))
-	if err == nil {
-		a.elderName = name
+func (a *Admin) becomeElder() error {
+	elder := filepath.Join(a.Dir, "elder-"+rand.Text()+".sock")
+	if err := a.listener.Link(elder); err != nil {
+		return err
 	}
-	return name, err
+	a.elder = elder
+	return nil
 }
 
 // End hands over to a successor that waits for this edge to end, if there is one, and
-// reports whether a successor serves.
+// reports whether a successor serves. One that takes over just now is waited for.
 func (a *Admin) End(ctx context.Context) bool {
 	a.endOnce.Do(func() { close(a.ending) })
 	for a.heirs.Load() > 0 && !a.over() {

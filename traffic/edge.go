@@ -112,6 +112,9 @@ func (e *Edge) Run(ctx context.Context) error {
 	return nil
 }
 
+// Running is closed once Run serves the table that was on disk.
+func (e *Edge) Running() <-chan struct{} { return e.running }
+
 // start serves the table that was on disk.
 func (e *Edge) start(life context.Context) error {
 	e.mu.Lock()

@@ -127,15 +127,24 @@ func (i *Inheritance) take(w word, files []*os.File) error {
 	return nil
 }
 
-// Serving tells the predecessor that its ports are served, and waits until it has
-// retired. After an error it may serve beside this edge until it ends.
+// Serving tells the predecessor, if there is one, that its ports are served, and waits
+// until it has retired. An error means that it may serve on.
 func (i *Inheritance) Serving() error {
+	if i.baton.conn == nil {
+		return nil
+	}
 	defer i.baton.conn.Close()
 	if err := i.baton.say(word{Serving: true}); err != nil {
-		return fmt.Errorf("tell the predecessor: %w", err)
+		return fmt.Errorf("tell the predecessor that it is succeeded: %w", err)
 	}
-	return i.baton.expect("the predecessor has retired", batonPatience, func(w word) bool { return w.Retired })
+	// An answer that does not come changes nothing: the predecessor reads the word
+	// before anything else, or is dead.
+	_ = i.baton.expect("the predecessor has retired", batonPatience, func(w word) bool { return w.Retired })
+	return nil
 }
+
+// Succeeds reports whether there was an edge to take over from.
+func (i *Inheritance) Succeeds() bool { return i.baton.conn != nil }
 
 // Abandon leaves everything to the predecessor.
 func (i *Inheritance) Abandon() {
@@ -143,5 +152,7 @@ func (i *Inheritance) Abandon() {
 	if i.Lock != nil {
 		i.Lock.Release()
 	}
-	i.baton.conn.Close()
+	if i.baton.conn != nil {
+		i.baton.conn.Close()
+	}
 }
