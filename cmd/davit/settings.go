@@ -59,8 +59,7 @@ func commonSettings() []setting {
 // hostSettings say how this host runs what is declared.
 func hostSettings() []setting {
 	return []setting{
-		textSetting("engine", "the container engine's address (default $DOCKER_HOST, else unix:///var/run/docker.sock)", "HOST",
-			func(o *Config) *string { return &o.Engine }),
+		engineSetting(),
 		textSetting("docker_config", "directory of Docker's config.json with registry credentials (default $DOCKER_CONFIG, else ~/.docker)", "DIR",
 			func(o *Config) *string { return &o.DockerConfig }).asPath(),
 		{key: "insecure_registry", usage: "registry, host or host:port, that may be spoken to over plain http", kind: "HOST", many: true,
@@ -94,6 +93,11 @@ func hostSettings() []setting {
 			return nil
 		}},
 	}
+}
+
+func engineSetting() setting {
+	return textSetting("engine", "the container engine's address (default $DOCKER_HOST, else unix:///var/run/docker.sock)", "HOST",
+		func(o *Config) *string { return &o.Engine })
 }
 
 // agentSettings say which repository the agent follows and whom it tells.
