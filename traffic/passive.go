@@ -31,6 +31,9 @@ func (r *replica) observe(o outcome, now time.Time) {
 		p.row, p.times = 0, 0
 		return
 	}
+	if r.ejected.Load() > now.UnixNano() {
+		return // it began before, or there is nobody else: either is known already
+	}
 	p.row++
 	if !o.undialled && p.row < failuresToEject {
 		return
