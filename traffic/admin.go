@@ -29,6 +29,8 @@ const (
 type Served interface {
 	// Apply returns once the table holds for everything new, and is on disk.
 	Apply(ctx context.Context, t Table) (Acknowledgement, error)
+	// Table is the newest one, the zero one before the first.
+	Table() Table
 	State() State
 	Signals() SignalReport
 	// Sockets duplicates the open ports for a successor, which finds them in its
@@ -121,6 +123,7 @@ func (a *Admin) Handler() http.Handler {
 		reply(w, http.StatusOK, newVersions(a.Program, os.Getpid()))
 	})
 	mux.Handle("PUT /v1/table", a.ours(a.apply))
+	mux.Handle("GET /v1/table", a.ours(func(*http.Request) (any, error) { return a.Edge.Table(), nil }))
 	mux.Handle("GET /v1/state", a.ours(func(r *http.Request) (any, error) {
 		return a.elders.add(r.Context(), a.Edge.State())
 	}))

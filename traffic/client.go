@@ -64,6 +64,11 @@ func (c *Client) Apply(ctx context.Context, t Table) (ack Acknowledgement, err e
 	return ack, nil
 }
 
+// Table is the newest table that the edge has, the zero one before the first.
+func (c *Client) Table(ctx context.Context) (t Table, err error) {
+	return t, c.call(ctx, http.MethodGet, "/table", nil, &t)
+}
+
 // State says what the edge serves and what is under way, with what the edges before
 // it have not finished.
 func (c *Client) State(ctx context.Context) (s State, err error) {

@@ -12,6 +12,13 @@ import (
 // errRetired is why a port is not open.
 var errRetired = errors.New("the edge has given its ports up")
 
+// Table is what the edge serves, the zero one before the first.
+func (e *Edge) Table() Table {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.table
+}
+
 // State is what the edge serves and what is under way. What it says of a draining
 // replica is final: who has nothing under way gets nothing more.
 func (e *Edge) State() State {

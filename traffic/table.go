@@ -31,6 +31,9 @@ type Port struct {
 	Address netip.AddrPort `json:"address"`
 	Stack   string         `json:"stack"`
 	Service string         `json:"service"`
+	// Target is the container's port, for who reads the table while there is no backend;
+	// the edge dials what its backends say.
+	Target uint16 `json:"target,omitempty"`
 
 	Protocol Protocol `json:"protocol"`
 	Affinity Affinity `json:"affinity"`
