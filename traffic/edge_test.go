@@ -334,6 +334,45 @@ func TestARestartServesTheSameTableAndParksUntilItIsConfirmed(t *testing.T) {
 	}
 }
 
+func TestAReplicaThatTheTableForgetsDrainsByItself(t *testing.T) {
+	e, _ := runEdge(t, Options{})
+	web := Port{Address: vacant(t), Stack: "shop", Service: "web", Backends: []Backend{backend(1), backend(2)}}
+	api := Port{Address: vacant(t), Stack: "shop", Service: "web", Backends: []Backend{backend(1)}}
+	apply(t, e, tableOf(1, web, api))
+	l, err := poolOf(t, e, api).claim(t.Context(), want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func() bool {
+		select {
+		case <-l.draining:
+			return true
+		default:
+			return false
+		}
+	}
+	api.Backends = nil
+	apply(t, e, tableOf(2, web, api))
+	if told() || !confirmed(e, "container-1") {
+		t.Error("it drains, and one port still names it")
+	}
+	web.Backends = web.Backends[1:]
+	apply(t, e, tableOf(3, web, api))
+	if !told() {
+		t.Error("what it has left is not told to end")
+	}
+	if idleAt(e, "container-1") {
+		t.Error("it is forgotten while something is left")
+	}
+	l.end(outcome{}, time.Now())
+	apply(t, e, tableOf(4, web, api))
+	for _, r := range e.State().Replicas {
+		if r.Container == "container-1" {
+			t.Errorf("it is kept: %+v", r)
+		}
+	}
+}
+
 func TestADamagedTableIsNotServedAndTheNextOneIs(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, tableFile), []byte("what a bad disk made of it"), 0o600); err != nil {

@@ -1,6 +1,8 @@
 package traffic
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,28 +99,79 @@ func TestALimitThatPassesWhileAReplicaIsReopenedCutsNothing(t *testing.T) {
 func TestARequestThatBecomesAStreamIsNeverCountedAsNothing(t *testing.T) {
 	p, replicas := choiceOf(Port{}, 1)
 	r := replicas[0]
-	for range 2000 {
-		l, _, _ := p.try(want{})
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			l.stream()
-		}()
-		for range 20 {
-			if requests, streams := r.underway(); requests+streams == 0 {
-				t.Fatal("it was counted as nothing")
+	// moment is odd while there is a lease.
+	var moment atomic.Int64
+	over := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			before := moment.Load()
+			requests, streams := r.underway()
+			if before%2 == 1 && requests+streams == 0 && moment.Load() == before {
+				t.Error("it was counted as nothing")
+				return
 			}
 		}
-		<-done
-		l.stream() // it is one
-		if requests, streams := r.underway(); requests != 0 || streams != 1 {
-			t.Fatalf("%d requests, %d streams", requests, streams)
-		}
+	})
+	for range 100_000 {
+		l, _, _ := p.try(want{})
+		moment.Add(1)
+		l.stream()
+		moment.Add(1)
 		l.end(outcome{}, time.Now())
-		l.end(outcome{}, time.Now()) // by mistake
-		l.stream()                   // too late
-		if requests, streams := r.underway(); requests != 0 || streams != 0 {
-			t.Fatalf("%d requests, %d streams after the end", requests, streams)
+	}
+	close(over)
+	reader.Wait()
+}
+
+func TestALeaseIsCountedOnceHoweverItIsEnded(t *testing.T) {
+	p, replicas := choiceOf(Port{}, 1)
+	count := func(requests, streams int64) {
+		t.Helper()
+		if r, s := replicas[0].underway(); r != requests || s != streams {
+			t.Errorf("%d requests and %d streams, not %d and %d", r, s, requests, streams)
 		}
+	}
+	l, _, _ := p.try(want{})
+	count(1, 0)
+	l.stream()
+	l.stream() // it is one
+	count(0, 1)
+	l.end(outcome{}, time.Now())
+	l.end(outcome{}, time.Now()) // by mistake
+	l.stream()                   // too late
+	count(0, 0)
+}
+
+func TestNothingBeginsWhereItMayNot(t *testing.T) {
+	_, replicas := choiceOf(Port{}, 1)
+	r := replicas[0]
+	begins := func() bool {
+		began := r.begin(&r.requests)
+		if began {
+			r.requests.Add(-1)
+		}
+		if requests, _ := r.underway(); requests != 0 {
+			t.Errorf("%d requests are left over", requests)
+		}
+		return began
+	}
+	if !begins() {
+		t.Error("it does not begin where it may")
+	}
+	// Both may come about between the choice and the beginning.
+	r.shut()
+	if begins() {
+		t.Error("it begins while the replica drains")
+	}
+	r.reopen()
+	r.confirmed.Store(false)
+	if begins() {
+		t.Error("it begins at an address that is not known to be the replica's")
 	}
 }
