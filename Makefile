@@ -40,6 +40,7 @@ bench: build ## the planner and the loader; 50 stacks on an engine of their own,
 	go run ./cmd/bench -davit bin/davit
 
 bench-edge: build ## the edge beside Docker's proxy, HAProxy, nginx and Caddy
+	scripts/ensure-docker
 	scripts/ensure-balancers haproxy nginx caddy wrk
 	go run ./cmd/edgebench -davit bin/davit
 

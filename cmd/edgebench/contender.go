@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -68,7 +67,7 @@ func (s *stage) file(name, content string) (string, error) {
 func (s *stage) serve(ctx context.Context) (*program, error) {
 	config, err := s.file("service.conf", fmt.Sprintf(`
 worker_processes 1; pid %[1]s/service.pid; error_log %[1]s/service.log; daemon off;
-events { worker_connections 20000; }
+events { worker_connections 9000; }
 http { access_log off; keepalive_requests 100000000; keepalive_timeout 600;
   client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
   server { listen %[2]s; location / { return 200 "%[3]s"; } } }
@@ -76,7 +75,7 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 600;
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, otherCore, nil, "nginx", "-e", filepath.Join(s.dir, "service.log"), "-c", config)
+	return s.start(ctx, otherCore, nil, "nginx", "-e", filepath.Join(s.dir, "service.log"), "-c", config)
 }
 
 // maker starts one contender at address.
@@ -88,10 +87,16 @@ type maker struct {
 func makers() []maker {
 	return []maker{
 		{"docker-proxy", dockerProxy},
-		{"davit TCP", func(ctx context.Context, s *stage, a string) ([]*program, error) { return edge(ctx, s, a, traffic.ProtocolTCP) }},
+		{"davit TCP", func(ctx context.Context, s *stage, a string) ([]*program, error) {
+			return edge(ctx, s, a, traffic.ProtocolTCP)
+		}},
 		{"HAProxy TCP", func(ctx context.Context, s *stage, a string) ([]*program, error) { return haproxy(ctx, s, a, "tcp") }},
-		{"davit HTTP", func(ctx context.Context, s *stage, a string) ([]*program, error) { return edge(ctx, s, a, traffic.ProtocolHTTP) }},
-		{"davit auto", func(ctx context.Context, s *stage, a string) ([]*program, error) { return edge(ctx, s, a, traffic.ProtocolAuto) }},
+		{"davit HTTP", func(ctx context.Context, s *stage, a string) ([]*program, error) {
+			return edge(ctx, s, a, traffic.ProtocolHTTP)
+		}},
+		{"davit auto", func(ctx context.Context, s *stage, a string) ([]*program, error) {
+			return edge(ctx, s, a, traffic.ProtocolAuto)
+		}},
 		{"HAProxy HTTP", func(ctx context.Context, s *stage, a string) ([]*program, error) { return haproxy(ctx, s, a, "http") }},
 		{"nginx", nginx},
 		{"Caddy", caddy},
@@ -106,7 +111,7 @@ func dockerProxy(ctx context.Context, s *stage, address string) ([]*program, err
 		return nil, err
 	}
 	defer report.Close()
-	p, err := start(ctx, ownCore, []*os.File{report}, "docker-proxy", "-proto", "tcp", "-host-ip", here.Addr().String(), "-host-port", fmt.Sprint(here.Port()),
+	p, err := s.start(ctx, ownCore, []*os.File{report}, "docker-proxy", "-proto", "tcp", "-host-ip", here.Addr().String(), "-host-port", fmt.Sprint(here.Port()),
 		"-container-ip", there.Addr().String(), "-container-port", fmt.Sprint(there.Port()))
 	return []*program{p}, err
 }
@@ -115,7 +120,7 @@ func haproxy(ctx context.Context, s *stage, address, mode string) ([]*program, e
 	config, err := s.file("haproxy-"+mode+".cfg", fmt.Sprintf(`
 global
   nbthread 1
-  maxconn 20000
+  maxconn 8000
 defaults
   mode %s
   timeout connect 5s
@@ -130,14 +135,14 @@ backend out
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, ownCore, nil, "haproxy", "-f", config, "-db")
+	p, err := s.start(ctx, ownCore, nil, "haproxy", "-f", config, "-db")
 	return []*program{p}, err
 }
 
 func nginx(ctx context.Context, s *stage, address string) ([]*program, error) {
 	config, err := s.file("nginx.conf", fmt.Sprintf(`
-worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log; daemon off; worker_rlimit_nofile 40000;
-events { worker_connections 20000; }
+worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log; daemon off;
+events { worker_connections 9000; }
 http { access_log off; keepalive_requests 100000000; keepalive_timeout 600;
   client_body_temp_path %[1]s/f; proxy_temp_path %[1]s/g; fastcgi_temp_path %[1]s/h; uwsgi_temp_path %[1]s/i; scgi_temp_path %[1]s/j;
   upstream out { server %[3]s; keepalive 256; keepalive_requests 100000000; }
@@ -146,43 +151,63 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 600;
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, ownCore, nil, "nginx", "-e", filepath.Join(s.dir, "nginx.log"), "-c", config)
+	p, err := s.start(ctx, ownCore, nil, "nginx", "-e", filepath.Join(s.dir, "nginx.log"), "-c", config)
 	return []*program{p}, err
 }
 
 func caddy(ctx context.Context, s *stage, address string) ([]*program, error) {
-	config, err := s.file("Caddyfile", fmt.Sprintf("{\n admin off\n auto_https off\n persist_config off\n}\nhttp://%s {\n reverse_proxy %s\n}\n", address, s.service))
+	config, err := s.file("Caddyfile", fmt.Sprintf("{\n admin off\n auto_https off\n}\nhttp://%s {\n reverse_proxy %s\n}\n", address, s.service))
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, ownCore, nil, "caddy", "run", "--adapter", "caddyfile", "--config", config)
+	p, err := s.start(ctx, ownCore, nil, "caddy", "run", "--adapter", "caddyfile", "--config", config)
 	return []*program{p}, err
 }
 
-// edge is davit's own, told what to serve as the agent tells it.
+// edge is davit's own, told what to serve as the agent tells it. It looks at the engine
+// of this machine, which knows nothing of the service: the table has to vouch for it.
 func edge(ctx context.Context, s *stage, address string, protocol traffic.Protocol) ([]*program, error) {
 	data := filepath.Join(s.dir, "edge-"+protocol.String())
-	p, err := start(ctx, ownCore, nil, s.davit, "edge", "--data", data, "--engine", "unix://"+filepath.Join(s.dir, "no-engine"))
+	p, err := s.start(ctx, ownCore, nil, s.davit, "edge", "--data", data)
 	if err != nil {
 		return nil, err
 	}
-	client := traffic.NewClient(traffic.Socket(data))
-	defer client.Close()
-	table := traffic.Table{Instance: "bench", Generation: 1, Ports: []traffic.Port{{
-		Address: netip.MustParseAddrPort(address), Stack: "bench", Service: "web", Protocol: protocol, MaxConnections: 20_000,
+	table := traffic.Table{Instance: "bench", Ports: []traffic.Port{{
+		Address: netip.MustParseAddrPort(address), Stack: "bench", Service: "web", Protocol: protocol, MaxConnections: 8_000,
 		Backends: []traffic.Backend{{Container: "one", Started: time.Unix(1, 0), Address: netip.MustParseAddrPort(s.service), Replica: "web/1", Release: 1}},
 	}}}
+	client := traffic.NewClient(traffic.Socket(data))
+	defer client.Close()
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(50 * time.Millisecond) {
-		ack, err := client.Apply(ctx, table)
-		switch {
-		case err == nil && len(ack.Closed) == 0:
+		table.Generation++
+		table.Seen = time.Now()
+		err := serves(ctx, client, table)
+		if err == nil {
 			return []*program{p}, nil
-		case err == nil:
-			closed, _ := json.Marshal(ack.Closed)
-			err = errors.New(string(closed))
-			fallthrough
-		case time.Now().After(deadline):
-			return nil, errors.Join(fmt.Errorf("apply a table: %w", err), p.stop())
+		}
+		if time.Now().After(deadline) || p.alive() != nil {
+			return nil, errors.Join(err, p.alive(), p.stop())
 		}
 	}
+}
+
+// serves makes the edge serve the table, and says what keeps it from that.
+func serves(ctx context.Context, client *traffic.Client, table traffic.Table) error {
+	ack, err := client.Apply(ctx, table)
+	if err != nil {
+		return err
+	}
+	for port, why := range ack.Closed {
+		return fmt.Errorf("%s: %s", port, why)
+	}
+	state, err := client.State(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range state.Replicas {
+		if !r.Confirmed {
+			return fmt.Errorf("replica %s is not confirmed", r.Replica)
+		}
+	}
+	return nil
 }

@@ -60,6 +60,13 @@ func (s size) run(ctx context.Context, out io.Writer) error {
 	for i, c := range contenders {
 		results[i] = result{name: c.name, memory: map[int]int64{}}
 	}
+	// Memory comes first: what work has left behind hides what a connection takes.
+	for i, c := range contenders {
+		fmt.Fprintf(os.Stderr, "\rmemory: %-30s", c.name)
+		if err := s.weigh(ctx, c, &results[i]); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
 	for n := range s.runs {
 		for i, c := range contenders {
 			fmt.Fprintf(os.Stderr, "\rrun %d of %d: %-20s", n+1, s.runs, c.name)
@@ -68,12 +75,6 @@ func (s size) run(ctx context.Context, out io.Writer) error {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 			results[i].samples = append(results[i].samples, one)
-		}
-	}
-	for i, c := range contenders {
-		fmt.Fprintf(os.Stderr, "\rmemory: %-30s", c.name)
-		if err := s.weigh(ctx, c, &results[i]); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	fmt.Fprintln(os.Stderr)
@@ -233,10 +234,13 @@ func readWrk(text string) (one sample, requests int64, err error) {
 	return one, requests, err
 }
 
-// weigh looks at memory: after crowds of clients, and with idle ones.
+// weigh looks at memory: with idle clients, and after crowds of busy ones.
 func (s size) weigh(ctx context.Context, c contender, r *result) error {
 	if len(c.programs) == 0 {
 		return nil
+	}
+	if err := s.weighIdle(c, r); err != nil {
+		return err
 	}
 	short := s
 	short.each = time.Second
@@ -249,6 +253,10 @@ func (s size) weigh(ctx context.Context, c contender, r *result) error {
 			return err
 		}
 	}
+	return nil
+}
+
+func (s size) weighIdle(c contender, r *result) error {
 	before, err := c.memory()
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type program struct {
 	ended   chan error
 }
 
-func start(ctx context.Context, core string, files []*os.File, name string, args ...string) (*program, error) {
+func (s *stage) start(ctx context.Context, core string, files []*os.File, name string, args ...string) (*program, error) {
 	path, err := lookUp(name)
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func start(ctx context.Context, core string, files []*os.File, name string, args
 	p := &program{command: exec.CommandContext(ctx, "taskset", append([]string{"--cpu-list", core, path}, args...)...), said: new(bytes.Buffer), ended: make(chan error, 1)}
 	p.command.Stdout, p.command.Stderr, p.command.ExtraFiles = p.said, p.said, files
 	// One thread does the work of those that would take more.
-	p.command.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+os.TempDir(), "XDG_DATA_HOME="+os.TempDir(), "XDG_CONFIG_HOME="+os.TempDir())
+	p.command.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+s.dir, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	if err := p.command.Start(); err != nil {
