@@ -28,6 +28,9 @@ type front struct {
 	open atomic.Int64
 	// refused are the connections that were closed at once, since there were too many.
 	refused atomic.Int64
+	// greets is true while its replicas are known to speak before their clients do.
+	greets  atomic.Bool
+	buffers buffers
 
 	// door is where it listens; an Edge guards what follows. life ends when everything
 	// of this port is to end at once, which cut brings about; begun is true once it is
@@ -55,8 +58,7 @@ type client struct {
 // newClient is what port makes of an accepted connection.
 func newClient(conn net.Conn, port *Port) *client {
 	c := &client{Conn: conn, source: ends(conn.RemoteAddr()), destination: ends(conn.LocalAddr())}
-	peer := c.source.Addr()
-	c.trusted = slices.ContainsFunc(port.Trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
+	c.trusted = port.trusts(c.source.Addr())
 	return c
 }
 

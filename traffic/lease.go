@@ -59,6 +59,9 @@ type outcome struct {
 	status int
 	// broken is true when the replica ended the connection before it had answered.
 	broken bool
+	// unused is true when nothing was asked of the replica, so that there is nothing to
+	// be learned about it.
+	unused bool
 }
 
 // failed reports whether it speaks against the replica.
@@ -69,8 +72,10 @@ func (l *lease) end(o outcome, now time.Time) {
 	if !l.ended.CompareAndSwap(false, true) {
 		return
 	}
-	l.replica.signals.add(l.kind, o, now.Sub(l.begun))
-	l.replica.observe(o, now)
+	if !o.unused {
+		l.replica.signals.add(l.kind, o, now.Sub(l.begun))
+		l.replica.observe(o, now)
+	}
 	if l.kind == leaseStream {
 		l.replica.streams.Add(-1)
 	} else {

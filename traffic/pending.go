@@ -7,9 +7,6 @@ import (
 
 // What is not built yet ends the connection. Whoever builds one takes its line away.
 
-func (f *front) acceptProxy(*client) error                      { return nil }
-func (f *front) serveAuto(context.Context, *client)             {}
-func (f *front) serveTCP(context.Context, *client)              {}
 func (f *front) serveHTTP1(context.Context, *client)            {}
 func (f *front) serveH2(context.Context, *client)               {}
 func (f *front) serveUDP(ctx context.Context, _ net.PacketConn) { <-ctx.Done() }
