@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -27,7 +26,7 @@ type Sighting struct {
 	Addresses []netip.Addr
 }
 
-// lookWithin bounds one look, and lookAgain is the pause after one that failed.
+// lookWithin bounds one look, and lookAgain is the pause after one that did not settle everything.
 const lookWithin, lookAgain = 5 * time.Second, time.Second
 
 // doubts are since when it is not certain any more which addresses are whose.
@@ -63,6 +62,7 @@ func (e *Edge) doubt(container string) {
 	for _, r := range e.replicas {
 		if container == "" || r.identity.container == container {
 			r.confirmed.Store(false)
+			r.doubted = e.now()
 		}
 	}
 	e.lookSoon()
@@ -71,9 +71,13 @@ func (e *Edge) doubt(container string) {
 // believe confirms those of the table's replicas that its writer saw after the last
 // doubt. The caller holds e.mu.
 func (e *Edge) believe(t Table) {
-	for _, r := range e.replicas {
-		if r.addresses != nil && e.doubts.settled(r.identity.container, t.Seen) {
-			r.confirmed.Store(true)
+	for _, p := range t.Ports {
+		for _, b := range p.Backends {
+			// Where the edge has followed the container elsewhere, t says nothing about that.
+			r := e.replicas[b.identity()]
+			if slices.Contains(r.at(), b.Address.Addr().Unmap()) && e.doubts.settled(b.Container, t.Seen) {
+				r.confirmed.Store(true)
+			}
 		}
 	}
 	e.again()
@@ -102,35 +106,34 @@ func (e *Edge) unconfirmed() []string {
 }
 
 // confirm asks the lookout about what is not confirmed, and confirms what it sees as
-// the table has it. Without a lookout that is for the next table to do.
-func (e *Edge) confirm(ctx context.Context) error {
+// the table has it. It returns the containers that run otherwise. Without a lookout
+// that is for the next table to do.
+func (e *Edge) confirm(ctx context.Context) (otherwise []Sighting, seen time.Time, err error) {
 	containers := e.unconfirmed()
 	if e.lookout == nil || len(containers) == 0 {
-		return nil
+		return nil, seen, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	began := e.now()
+	seen = e.now()
 	sightings, err := e.lookout.Look(ctx, containers)
 	if err != nil {
-		return err
+		return nil, seen, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range sightings {
 		r := e.replicas[identity{s.Container, s.Started.UnixNano()}]
-		if r == nil || r.addresses == nil || !e.doubts.settled(s.Container, began) {
-			continue // it is another run of the container, or something happened meanwhile
+		switch {
+		case !e.doubts.settled(s.Container, seen): // something happened meanwhile: it is looked at again
+		case r.at() == nil || slices.ContainsFunc(r.at(), func(a netip.Addr) bool { return !slices.Contains(s.Addresses, a) }):
+			otherwise = append(otherwise, s)
+		default:
+			r.confirmed.Store(true)
 		}
-		if slices.ContainsFunc(r.addresses, func(a netip.Addr) bool { return !slices.Contains(s.Addresses, a) }) {
-			e.log.WarnContext(ctx, "a replica has another address than the table says: it gets nothing",
-				"replica", r.name, "container", s.Container, "table", r.addresses, "engine", s.Addresses)
-			continue
-		}
-		r.confirmed.Store(true)
 	}
 	e.again()
-	return nil
+	return otherwise, seen, nil
 }
 
 // watch follows the engine until ctx ends, and looks whenever there is a doubt.
@@ -143,18 +146,22 @@ func (e *Edge) watch(ctx context.Context) {
 			e.log.ErrorContext(ctx, "the engine is not watched any more", "error", err)
 		}
 	})
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.look:
+		case <-again:
 		}
-		if err := e.confirm(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		again = nil
+		otherwise, seen, err := e.confirm(ctx)
+		if err != nil && ctx.Err() == nil {
 			e.log.WarnContext(ctx, "the engine cannot be looked at", "error", err)
-			if !pause(ctx, lookAgain) {
-				return
-			}
-			e.lookSoon()
+		}
+		e.followAll(ctx, otherwise, seen)
+		if err != nil || len(otherwise) > 0 {
+			again = time.After(lookAgain)
 		}
 	}
 }

@@ -52,6 +52,8 @@ type Edge struct {
 	closed  map[string]error
 	sockets Sockets
 	doubts  doubts
+	// reruns are the containers that run otherwise than the table says, by what it says.
+	reruns  map[identity]rerun
 	past    past
 	retired bool
 }
@@ -68,7 +70,7 @@ func New(o Options) (*Edge, error) {
 	e := &Edge{
 		log: o.Log, now: o.Now, lookout: o.Lookout, sockets: o.Sockets,
 		look: make(chan struct{}, 1), running: make(chan struct{}), retiring: make(chan struct{}),
-		replicas: map[identity]*replica{}, past: past{}, fronts: map[string]*front{}, closed: map[string]error{},
+		replicas: map[identity]*replica{}, past: past{}, reruns: map[identity]rerun{}, fronts: map[string]*front{}, closed: map[string]error{},
 	}
 	if e.now == nil {
 		e.now = time.Now
@@ -206,9 +208,9 @@ func (e *Edge) Apply(ctx context.Context, t Table) (Acknowledgement, error) {
 	if err != nil {
 		return a, err
 	}
-	if err := e.confirm(ctx); err != nil {
-		// The table holds all the same: who is not confirmed has nothing sent to it.
-		e.log.WarnContext(ctx, "the engine cannot be looked at", "error", err)
+	// The table holds, whatever comes of that: who is not confirmed has nothing sent to
+	// it, and is looked at again.
+	if otherwise, _, err := e.confirm(ctx); err != nil || len(otherwise) > 0 {
 		e.lookSoon()
 	}
 	return a, nil

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -93,13 +94,18 @@ func poolOf(t *testing.T, e *Edge, p Port) *pool {
 }
 
 // opens reports whether somebody accepts connections there.
-func opens(at netip.AddrPort) bool {
-	conn, err := net.Dial("tcp", at.String())
-	if err != nil {
-		return false
+func opens(at netip.AddrPort) bool { return greet(at) == nil }
+
+// greet connects, and ends that so that the kernel need not remember it.
+func greet(at netip.AddrPort) error {
+	conn, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(at))
+	if errors.Is(err, syscall.ECONNRESET) {
+		return nil // it was accepted, and ended at once for want of a replica
 	}
-	conn.Close()
-	return true
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.SetLinger(0), conn.Close())
 }
 
 func TestNothingBeginsOnAReplicaAfterItsDrainWasAcknowledgedAndItWasIdle(t *testing.T) {
@@ -269,8 +275,8 @@ func TestAPortThatMovesToAnotherServiceIsNeverClosed(t *testing.T) {
 	for range 4 {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				if !opens(port.Address) {
-					t.Error("a connection was refused")
+				if err := greet(port.Address); err != nil {
+					t.Error(err)
 					return
 				}
 			}
@@ -454,8 +460,8 @@ func TestASuccessorListensOnTheSameSockets(t *testing.T) {
 	for range 4 {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				if !opens(tcp.Address) {
-					t.Error("a connection was refused")
+				if err := greet(tcp.Address); err != nil {
+					t.Error(err)
 					return
 				}
 			}

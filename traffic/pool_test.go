@@ -227,14 +227,14 @@ func TestEjectionsOfAReplicaThatDoesNotRecoverGrowToALimit(t *testing.T) {
 		for _, pause := range []time.Duration{ejection, 2 * ejection, 4 * ejection, 8 * ejection, longestEjection, longestEjection} {
 			r.observe(outcome{undialled: true}, time.Now())
 			r.observe(outcome{undialled: true}, time.Now()) // beside it, for the same reason
-			if got := time.Unix(0, r.ejected.Load()).Sub(time.Now()); got != pause {
+			if got := time.Until(time.Unix(0, r.ejected.Load())); got != pause {
 				t.Fatalf("ejected for %s, not %s", got, pause)
 			}
 			time.Sleep(pause)
 		}
 		r.observe(outcome{status: 200}, time.Now())
 		r.observe(outcome{undialled: true}, time.Now())
-		if got := time.Unix(0, r.ejected.Load()).Sub(time.Now()); got != ejection {
+		if got := time.Until(time.Unix(0, r.ejected.Load())); got != ejection {
 			t.Errorf("after it had answered: ejected for %s", got)
 		}
 	})

@@ -34,9 +34,10 @@ type replica struct {
 	ejected atomic.Int64
 	health  passive
 	signals signals
-	// addresses are what the table says it has, nil once the table does not name it. An
-	// Edge guards them.
+	// addresses are what the table says it has, nil once the table does not name it, and
+	// doubted since when it has not been confirmed. An Edge guards them.
 	addresses []netip.Addr
+	doubted   time.Time
 
 	mu sync.Mutex
 	// drains counts the times that it began to drain, so that the limits of one do not
@@ -54,6 +55,14 @@ func newReplica(p Port, b Backend) *replica {
 		identity: b.identity(), stack: p.Stack, service: p.Service, name: b.Replica, release: b.Release,
 		draining: make(chan struct{}), cutRequests: make(chan struct{}), cutStreams: make(chan struct{}),
 	}
+}
+
+// at are the addresses of a replica, none if it is nil.
+func (r *replica) at() []netip.Addr {
+	if r == nil {
+		return nil
+	}
+	return r.addresses
 }
 
 // usable reports whether something new may begin at now.

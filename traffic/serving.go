@@ -17,6 +17,8 @@ import (
 func (e *Edge) put(t Table) {
 	before := e.closed
 	e.table, e.closed = t, map[string]error{}
+	e.forgetReruns(t)
+	t = e.current(t)
 	drains := e.name(t)
 	e.leave(t)
 	for _, p := range t.Ports {
@@ -48,6 +50,7 @@ func (e *Edge) name(t Table) map[identity]*Drain {
 			id := b.identity()
 			if e.replicas[id] == nil {
 				e.replicas[id] = newReplica(p, b)
+				e.replicas[id].doubted = e.now()
 			}
 			drains[id] = b.Drain
 			if a := b.Address.Addr().Unmap(); !slices.Contains(addresses[id], a) {
@@ -58,6 +61,7 @@ func (e *Edge) name(t Table) map[identity]*Drain {
 	for id, r := range e.replicas {
 		if slices.ContainsFunc(addresses[id], func(a netip.Addr) bool { return !slices.Contains(r.addresses, a) }) {
 			r.confirmed.Store(false) // of these addresses nobody has said anything
+			r.doubted = e.now()
 		}
 		r.addresses = addresses[id]
 		if r.addresses != nil && drains[id] == nil && r.closed.Load() {
