@@ -30,9 +30,9 @@ var spokens = []string{"nothing", "unclear", "likely HTTP", "HTTP/1", "HTTP/2", 
 func (s spoken) String() string { return spokens[s] }
 
 const (
-	// patience is how long a client is given to begin, before the replica is asked
+	// silence is how long a client is given to begin, before the replica is asked
 	// whether it does. One that speaks first begins with its first packet.
-	patience = 20 * time.Millisecond
+	silence = 20 * time.Millisecond
 	// unclearPatience is how long a line may stay unclear. After that it is passed on,
 	// and watched: a client may wait for the answer to a single letter.
 	unclearPatience = 200 * time.Millisecond
@@ -113,7 +113,7 @@ func target(rest []byte) bool {
 // serveAuto answers a client whose protocol is to be found out. A client that says
 // nothing may wait for the replica to begin, so that is reached then.
 func (f *front) serveAuto(ctx context.Context, c *client) {
-	wait := patience
+	wait := silence
 	if f.greets.Load() {
 		wait = 0
 	}
