@@ -25,18 +25,23 @@ type Sighting struct {
 
 // WatchAddresses calls f, one call at a time, when a container's addresses may have
 // changed, with its ID, and with "" when that may be so of any: the stream of events
-// began, so that nothing after is missed, or it ended. It returns when ctx ends, with
-// its error.
+// began, so that nothing after is missed, or it ended, or there is none at first. It
+// returns when ctx ends, with its error.
 func (e *Engine) WatchAddresses(ctx context.Context, f func(container string)) error {
 	wait := firstRetry
 	for {
-		began := time.Now()
-		err := e.followAddresses(ctx, f)
+		began, heard := time.Now(), false
+		err := e.followAddresses(ctx, func(container string) {
+			heard = true
+			f(container)
+		})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		e.log.Warn("the engine's events are not heard", "error", err)
-		f("")
+		if heard { // a stream that never began leaves things as they are, for others to vouch
+			f("")
+		}
 		if time.Since(began) > lastRetry {
 			wait = firstRetry
 		}
