@@ -93,9 +93,12 @@ type Drain struct {
 	Timeout, Streams time.Duration
 }
 
+// DefaultDrain is that of a service that says nothing.
+func DefaultDrain() Drain { return Drain{Timeout: 30 * time.Second, Streams: 5 * time.Minute} }
+
 // drain is what the block says, defaults filled in.
 func (b serviceBlock) drain() Drain {
-	d := Drain{Timeout: 30 * time.Second, Streams: 5 * time.Minute}
+	d := DefaultDrain()
 	set(&d.Timeout, b.drainTimeout)
 	set(&d.Streams, b.drainStreams)
 	return d
@@ -224,7 +227,7 @@ func publishedPorts(c types.ServiceConfig, blocks portBlocks) ([]PublishedPort, 
 	var errs []keyError
 	used := map[string]bool{}
 	for _, declared := range c.Ports {
-		p, ok := fixedPort(declared)
+		p, ok := FixedPort(declared)
 		if !ok {
 			continue
 		}
@@ -256,8 +259,9 @@ func (blocks portBlocks) of(p PublishedPort) (b portBlock, key string) {
 	return portBlock{}, ""
 }
 
-// fixedPort is a declared port that has one host port only.
-func fixedPort(declared types.ServicePortConfig) (p PublishedPort, ok bool) {
+// FixedPort is a declared port that has one host port only, without what x-davit says
+// of it.
+func FixedPort(declared types.ServicePortConfig) (p PublishedPort, ok bool) {
 	host, err := strconv.ParseUint(declared.Published, 10, 16)
 	if err != nil || host == 0 || declared.Target == 0 || declared.Target > 65535 {
 		return p, false

@@ -60,10 +60,14 @@ func observed(c container.InspectResponse) reconcile.Container {
 	if strings.HasPrefix(o.Name, incomplete) {
 		o.Spec = "" // made from no spec in full
 	}
+	if left := l[labelEdge]; left != "" {
+		o.Edge = strings.Split(left, ",")
+	}
 	if c.NetworkSettings != nil {
+		o.Published = bound(c.NetworkSettings.Ports)
 		for name, n := range c.NetworkSettings.Networks {
 			if n != nil {
-				o.Endpoints[name] = reconcile.Endpoint{NetworkID: n.NetworkID, Aliases: aliases(n.Aliases, c.ID), IP: n.IPAddress}
+				o.Endpoints[name] = reconcile.Endpoint{NetworkID: n.NetworkID, Aliases: aliases(n.Aliases, c.ID), IP: or(n.IPAddress, n.GlobalIPv6Address)}
 			}
 		}
 	}

@@ -119,6 +119,7 @@ func (e *Engine) holder(ctx context.Context, r reconcile.CreateRequest) (string,
 	}
 	labels := found.Config.Labels
 	same := labels[labelInstance] == e.instance && labels[labelSpec] == r.Service.Hash &&
+		labels[labelEdge] == strings.Join(r.Create.Edge, ",") &&
 		labels[labelRelease] == strconv.FormatInt(r.Release, 10) && found.Image == r.Image.ID &&
 		found.State.Status == container.StateCreated && moment(found.State.StartedAt).IsZero()
 	if !same {

@@ -62,7 +62,7 @@ func hostConfig(r reconcile.CreateRequest, b borrowing) (*container.HostConfig, 
 		Resources:      res,
 	}
 	if r.Create.Ports {
-		h.PortBindings = published(s)
+		h.PortBindings = published(s, r.Create.Edge)
 	}
 	return h, security(h, s.SecurityOpt, r.Project.WorkingDir)
 }

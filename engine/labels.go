@@ -36,6 +36,8 @@ const (
 	labelDavitVersion = "davit.version"
 	labelSpec         = "davit.spec"
 	labelPinned       = "davit.image"
+	// labelEdge has the container's ports that the edge publishes: "8080/tcp,53/udp".
+	labelEdge = "davit.edge"
 )
 
 // composeVersion is what the version label says. Compose prints it and compares
@@ -64,6 +66,9 @@ func containerLabels(r reconcile.CreateRequest, instance string) map[string]stri
 		labelSpec:         r.Service.Hash,
 		labelPinned:       r.Image.Pinned(),
 	})
+	if len(r.Create.Edge) > 0 {
+		labels[labelEdge] = strings.Join(r.Create.Edge, ",")
+	}
 	return labels
 }
 

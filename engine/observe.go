@@ -97,7 +97,7 @@ func (e *Engine) networks(ctx context.Context) ([]reconcile.Network, error) {
 		for _, n := range rows {
 			all = append(all, reconcile.Network{
 				ID: n.ID, Name: n.Name, Stack: n.Labels[labelProject], Key: n.Labels[labelNetwork], Instance: n.Labels[labelInstance],
-				ConfigHash: n.Labels[labelConfigHash],
+				ConfigHash: n.Labels[labelConfigHash], Unreachable: reconcile.Unreachable(n.Driver, n.Options),
 			})
 		}
 		return err

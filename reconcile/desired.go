@@ -43,6 +43,8 @@ type Desired struct {
 	Served   map[string]bool
 	// Restarts are an operator's orders to replace what was made before, by service.
 	Restarts map[string]restart
+	// Handover says when ports may move from Docker to the edge.
+	Handover Handover
 	// Stopped is what an operator stopped and what is to stay so.
 	Stopped []Stop
 }

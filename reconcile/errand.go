@@ -185,7 +185,7 @@ func (a *attempt) halt(ctx context.Context) error {
 
 // halting is the plan that stops what an operator wants to be stopped.
 func halting(stack, instance string, stops []Stop, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance)}
+	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance), edge: o.Edge}
 	for _, c := range p.owned {
 		for _, s := range stops {
 			if s.Service == c.Service && s.Container == "" && (c.Running() || c.State == Restarting) && !c.Started.After(s.Since) {

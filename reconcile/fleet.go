@@ -41,7 +41,7 @@ func (p *planner) muster(u *unit) fleet {
 			continue
 		}
 		alive := c.Running() || c.State == Restarting
-		switch matches := !p.failed(c) && u.matches(c) && !p.forsaken(u, c); {
+		switch matches := !p.failed(c) && u.made(c) && !p.forsaken(u, c) && u.published(c); {
 		case matches && (alive || u.completed(c)):
 			f.current = append(f.current, c)
 		case matches && c.State != Dead:
@@ -138,8 +138,11 @@ func (f *fleet) number() int {
 	return n
 }
 
-// matches reports whether c was made from what is desired now.
-func (u *unit) matches(c Container) bool {
+// published reports whether the edge has the ports of c that it is to have.
+func (u *unit) published(c Container) bool { return slices.Equal(c.Edge, u.edgePorts()) }
+
+// made reports whether c was made from what is desired now.
+func (u *unit) made(c Container) bool {
 	return c.Spec == u.Hash && u.image.ID != "" && c.ImageID == u.image.ID
 }
 
@@ -165,7 +168,7 @@ func (p *planner) settled(u *unit, c Container) bool {
 	if u.halted[c.ID] != "" {
 		return false
 	}
-	if u.OneShot || !p.joined(u, c) || c.Restart != declaredRestart(u.Config) {
+	if u.OneShot || !p.joined(u, c) || !p.serving(u, c) || c.Restart != declaredRestart(u.Config) {
 		return false
 	}
 	return p.desired.Settled || p.untouched(u, c) || p.ready(u, c)

@@ -59,7 +59,10 @@ func TestEveryGoldenPlanCutOffAtEveryStepEndsAlike(t *testing.T) {
 type stage struct {
 	t      *testing.T
 	engine *enginetest.Engine
-	c      planCase
+	// edge is nil where the case has none.
+	edge *enginetest.Edge
+	desk *reconcile.Switchboard
+	c    planCase
 	// ids are the engine's image IDs by the golden files' made-up ones.
 	ids map[string]string
 
@@ -130,6 +133,50 @@ func (s *stage) set() {
 	for _, c := range s.c.observed.Containers {
 		s.place(c, shift)
 	}
+	if s.c.observed.Edge != nil {
+		s.setEdge()
+	}
+	if s.c.restarted != "" {
+		d.RestartAll(s.c.restarted, time.Now(), "restarted by ann")
+	}
+}
+
+// setEdge puts an edge beside the engine that serves what the case observes.
+func (s *stage) setEdge() {
+	s.edge = enginetest.NewEdge(s.engine)
+	s.desk = reconcile.NewSwitchboard(s.edge)
+	if s.c.observed.Edge.Away != "" {
+		s.edge.Die()
+		return
+	}
+	table := *s.c.observed.Edge
+	for _, r := range table.Routes {
+		for i := range r.Members {
+			m := &r.Members[i]
+			c, err := s.engine.Inspect(s.t.Context(), m.Container)
+			s.must(err)
+			m.Started = c.Started
+			if !m.Draining.IsZero() {
+				m.Draining = m.Draining.Add(time.Since(now))
+			}
+		}
+	}
+	s.must(s.edge.Apply(s.t.Context(), table))
+}
+
+// look is what there is at the moment.
+func (s *stage) look() reconcile.Observed {
+	o, err := s.engine.Observe(s.t.Context())
+	s.must(err)
+	if s.edge == nil {
+		return o
+	}
+	table, err := s.desk.Look(s.t.Context())
+	if err != nil {
+		table.Away = err.Error()
+	}
+	o.Edge = &table
+	return o
 }
 
 // place puts an observed container there. One that is only just starting is
@@ -168,14 +215,16 @@ func (s *stage) play() bool {
 	s.mu.Lock()
 	s.dead = false
 	s.mu.Unlock()
-	o, err := s.engine.Observe(s.t.Context())
-	s.must(err)
-	p, err := reconcile.NewPlan(s.c.desired, o, time.Now())
+	p, err := reconcile.NewPlan(s.c.desired, s.look(), time.Now())
 	s.must(err)
 	if p.Empty() {
 		return true
 	}
-	executor := rollout.New(rollout.Options{Engine: s.engine, Journal: &record{}})
+	options := rollout.Options{Engine: s.engine, Journal: &record{}}
+	if s.edge != nil {
+		options.Edge = s.desk
+	}
+	executor := rollout.New(options)
 	result := executor.Execute(s.t.Context(), reconcile.Job{Plan: p, Release: reconcile.Release{Stack: p.Stack, Seq: 2}, Report: func(reconcile.Event) {}})
 	switch {
 	case result.Failure != nil && !strings.Contains(result.Failure.Reason, errKilled.Error()):
@@ -229,8 +278,28 @@ func (s *stage) summary() string {
 			s.t.Errorf("network %s is not what is declared", n.Name)
 		}
 	}
+	if s.edge != nil {
+		lines = append(lines, s.served()...)
+	}
 	slices.Sort(lines)
 	return fmt.Sprintf("%s; stopped %v; %d networks", strings.Join(lines, "; "), stopped, len(o.Networks))
+}
+
+// served is what the edge has in the end: ports, and how many answer there.
+func (s *stage) served() []string {
+	for _, wrong := range s.edge.Wrongs() {
+		s.t.Error(wrong)
+	}
+	var lines []string
+	for _, service := range s.c.desired.Project.Services {
+		route, _ := s.look().Edge.Route(s.c.desired.Project.Name, service.Name)
+		var ports []string
+		for _, p := range route.Ports {
+			ports = append(ports, reconcile.HostPortOf(p).String()+" "+p.Affinity.String())
+		}
+		lines = append(lines, fmt.Sprintf("edge %s %v: %d", service.Name, ports, s.edge.Serving(service.Name)))
+	}
+	return lines
 }
 
 func has(p *compose.Project, network string) bool {

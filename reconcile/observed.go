@@ -11,6 +11,8 @@ type Observed struct {
 	Networks   []Network
 	// Volumes are the named volumes that the containers mount.
 	Volumes []Volume
+	// Edge is what the edge serves; nil where there is none.
+	Edge *EdgeTable
 }
 
 // Container is a container that carries Compose's project label. Everything is
@@ -64,6 +66,10 @@ type Container struct {
 	ConfigHash, WorkingDir string
 	// ConfigFiles is Compose's label with the files it was made from.
 	ConfigFiles string
+	// Edge are the ports of it that were left to the edge when it was made, "8080/tcp",
+	// sorted; Published the host ports at which the engine has it now.
+	Edge      []string
+	Published []HostPort
 	// StopByHand is true when it was stopped, and neither this davit nor its own
 	// process ended it.
 	StopByHand bool
@@ -148,6 +154,8 @@ type Network struct {
 	// ConfigHash is Compose's label: the hash of the definition that it was made
 	// from; "" where nobody recorded one.
 	ConfigHash string
+	// Unreachable is why the host cannot reach what is in it, "" where it can.
+	Unreachable string
 }
 
 // Volume is a named volume that carries Compose's project label.

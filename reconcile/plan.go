@@ -15,6 +15,9 @@ type Plan struct {
 	From, To, Revision string
 	Project            *compose.Project
 	Steps              []Step
+	// Opens are the host ports that nobody of the stack has yet. Whoever else has one
+	// keeps the plan from being begun.
+	Opens []HostPort
 	// Blocked is why there is no plan at the moment, though something is declared
 	// that does not run: an image is missing, say.
 	Blocked string
@@ -58,6 +61,9 @@ type Step struct {
 	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
+	// Shift and Drain belong to the kinds that they are named for.
+	Shift Shift
+	Drain compose.Drain
 }
 
 // Replica is one container of a service. ID is empty for a container that an
@@ -80,8 +86,10 @@ type Create struct {
 	// Carry are the volumes taken over from a predecessor, by path: anonymous
 	// ones and those of the image's VOLUME instructions.
 	Carry map[string]string
-	// Ports is false when host ports are left out.
+	// Ports is false when host ports are left out. Edge are the container's ports,
+	// "8080/tcp", whose host ports are left out because the edge has them.
 	Ports bool
+	Edge  []string
 	// Peers are the containers, by service, that the new one refers to.
 	Peers map[string][]PeerReplica
 }
@@ -155,16 +163,23 @@ const (
 	StepUnmake
 	// StepHook runs a command in a container.
 	StepHook
+	// StepShift makes the edge hand what is new to other containers. It has succeeded
+	// once that holds for every connection and request that begins.
+	StepShift
+	// StepDrain has the edge hand nothing new to a container, and waits until nothing
+	// is left there or the limits are over.
+	StepDrain
 )
 
 func (k StepKind) String() string {
 	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "leave", "policy",
-		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake", "hook"}[k]
+		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake", "hook", "shift", "drain"}[k]
 }
 
-// Mutates reports whether the step changes the engine.
+// Mutates reports whether the step changes the engine or the edge, and does not
+// merely wait.
 func (k StepKind) Mutates() bool {
-	return k != StepGate && k != StepDelay && k != StepMonitor
+	return k != StepGate && k != StepDelay && k != StepMonitor && k != StepDrain
 }
 
 // Target is what the step acts on, as the plan prints it.
@@ -174,7 +189,7 @@ func (s Step) Target() string {
 		return s.Image.Short()
 	case StepNetwork, StepVolume, StepPrune, StepUnmake:
 		return s.Resource
-	case StepDelay, StepBuild:
+	case StepDelay, StepBuild, StepShift:
 		return s.Service
 	}
 	return s.Replica.String()

@@ -26,6 +26,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		owned:    o.ownedBy(d.Project.Name, d.Instance),
 		others:   o.notOwnedBy(d.Project.Name, d.Instance),
 		networks: networksOf(o, d.Project.Name),
+		edge:     o.Edge,
 		plan: Plan{
 			Stack: d.Project.Name, From: d.From, To: d.To, Revision: d.Revision,
 			Project: d.Project,
@@ -43,10 +44,14 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		p.service(p.units[name])
 	}
 	p.retireUndeclared()
+	p.settleRoutes()
 	p.tidy()
 	p.pruneNetworks()
 	if p.refusal != nil {
 		return Plan{}, p.refusal
+	}
+	if p.away() && slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Kind == StepShift || s.Kind == StepDrain }) {
+		return Plan{}, &Waiting{Reason: p.edge.Away, After: 2 * time.Second}
 	}
 	return p.plan, nil
 }
@@ -75,6 +80,8 @@ type planner struct {
 	renewed map[string]Network
 	// removed are the IDs of the containers that the plan removes.
 	removed map[string]bool
+	// edge is what the edge serves, nil where there is none.
+	edge *EdgeTable
 	// refusal is why there can be no plan.
 	refusal error
 	// implied are, for each step, all the steps that come before it.
@@ -86,7 +93,13 @@ type unit struct {
 	compose.Service
 	image Image
 	rules Replacement
-	fleet fleet
+	// edge are the host ports that the edge has.
+	edge []compose.PublishedPort
+	// waiting are the replicas that the edge is yet to be told of; shifted and freed are
+	// true once a step tells it of the service, and to close what Docker is to have.
+	waiting        []Replica
+	shifted, freed bool
+	fleet          fleet
 	// ready are the steps after which the service is ready; empty when it is
 	// ready now or needs no step.
 	ready []int
@@ -112,11 +125,18 @@ func (p *planner) survey(o Observed) error {
 	var order []string
 	for _, s := range p.project.Services {
 		image := p.desired.Images[s.Name]
-		rules, err := ReplacementOf(s, image, p.desired.Returning, p.borrowers(s.Name))
+		u := &unit{Service: s, image: image, halted: map[string]string{}}
+		if err := p.assign(u); err != nil {
+			return err
+		}
+		rules, err := ReplacementOf(withoutPorts(s, u.edge), image, p.desired.Returning, p.borrowers(s.Name))
 		if err != nil {
 			return &Stalled{Reason: fmt.Sprintf("service %s", s.Name), Err: err}
 		}
-		p.units[s.Name] = &unit{Service: s, image: image, rules: rules, halted: map[string]string{}}
+		if u.rules = rules; rules.StartFirst && len(u.edge) > 0 {
+			u.rules.Reason += ", ports owned by the edge"
+		}
+		p.units[s.Name] = u
 		p.plan.ProgressTimeout = max(p.plan.ProgressTimeout, s.Settings.ProgressTimeout)
 		order = append(order, s.Name)
 	}
@@ -154,6 +174,9 @@ func (p *planner) guard(o Observed) error {
 		if err := p.guardData(p.units[name]); err != nil {
 			return err
 		}
+	}
+	if err := p.claim(o); err != nil {
+		return err
 	}
 	return p.guardVolumes(o)
 }

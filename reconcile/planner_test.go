@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,6 +59,8 @@ func TestGoldenPlans(t *testing.T) {
 type planCase struct {
 	desired  reconcile.Desired
 	observed reconcile.Observed
+	// restarted is the service of which an operator asked for a restart, "" for none.
+	restarted string
 }
 
 func (c planCase) print() string {
@@ -108,7 +111,62 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	for _, words := range lines(section(a, "desired")) {
 		c.flag(t, words)
 	}
+	for _, words := range lines(section(a, "edge")) {
+		c.edge(t, words)
+	}
 	return c
+}
+
+// edge understands: idle (there is one, which serves nothing), away, route SERVICE [PORT:TARGET],
+// route STACK.SERVICE PORT:TARGET, member SERVICE/NUMBER [draining=AGO].
+func (c *planCase) edge(t *testing.T, words []string) {
+	if c.observed.Edge == nil {
+		c.observed.Edge = &reconcile.EdgeTable{Generation: 1}
+	}
+	e := c.observed.Edge
+	switch words[0] {
+	case "idle":
+	case "away":
+		e.Away = reconcile.ErrEdgeUnavailable.Error()
+	case "route":
+		stack, service, other := strings.Cut(words[1], ".")
+		if !other {
+			stack, service = c.desired.Project.Name, words[1]
+		}
+		s, _ := c.desired.Project.Service(service)
+		if len(words) > 2 {
+			s.Ports = []compose.PublishedPort{ports(t, words[2])}
+		}
+		e.Routes = append(e.Routes, reconcile.Route{Stack: stack, Service: service, Ports: s.Ports})
+	case "member":
+		i := slices.IndexFunc(c.observed.Containers, func(x reconcile.Container) bool { return x.ID == words[1] })
+		service, _, _ := strings.Cut(words[1], "/")
+		r := slices.IndexFunc(e.Routes, func(x reconcile.Route) bool { return x.Service == service })
+		if i < 0 || r < 0 {
+			t.Fatalf("no container or no route for %q", words)
+		}
+		m := reconcile.Member{Container: words[1], Started: c.observed.Containers[i].Started, Name: words[1], Release: 1, Address: netip.MustParseAddr("10.0.0.2")}
+		if len(words) > 2 {
+			ago, err := time.ParseDuration(strings.TrimPrefix(words[2], "draining="))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Draining, m.Limits = now.Add(-ago), compose.DefaultDrain()
+		}
+		e.Routes[r].Members = append(e.Routes[r].Members, m)
+	default:
+		t.Fatalf("unknown word %q", words)
+	}
+}
+
+// ports reads 80:8080.
+func ports(t *testing.T, text string) compose.PublishedPort {
+	t.Helper()
+	var host, target uint16
+	if n, err := fmt.Sscanf(text, "%d:%d", &host, &target); n != 2 {
+		t.Fatal(err)
+	}
+	return compose.PublishedPort{Network: "tcp", Host: host, Target: target}
 }
 
 // network understands: KEY, and then, in any order: before (made from the definition
@@ -140,7 +198,7 @@ func (c *planCase) definedBy(words []string) *compose.Project {
 }
 
 // flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
-// unproven SEQ, served ID, version FROM TO.
+// unproven SEQ, served ID, handover never|now, restarts SERVICE, version FROM TO.
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
 	case "settled":
@@ -161,6 +219,11 @@ func (c *planCase) flag(t *testing.T, words []string) {
 		c.desired.Served[words[1]] = true
 	case "failed":
 		c.desired.Failed[words[1]] = len(words) > 2
+	case "restarts":
+		c.restarted = words[1]
+		c.desired.RestartAll(words[1], now, "restarted by ann")
+	case "handover":
+		c.desired.Handover = map[string]reconcile.Handover{"never": reconcile.HandoverNever, "now": reconcile.HandoverNow}[words[1]]
 	case "version":
 		c.desired.From, c.desired.To = words[1], words[2]
 	default:
@@ -216,7 +279,7 @@ func imageFact(ref string, words []string) reconcile.Image {
 // container understands: SERVICE/NUMBER STATE IMAGE and then, in any order: old
 // (made from another spec), unplugged (in no network), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
 // finished=AGO, created=AGO, borrows=ID, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
-// bind=PATH:SOURCE[:ro], network=KEY.
+// bind=PATH:SOURCE[:ro], network=KEY, edge=PORT/NETWORK (left to the edge), published=PORT (by Docker), stack=NAME.
 func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
 	service, number, _ := strings.Cut(words[0], "/")
 	n, err := strconv.Atoi(number)
@@ -303,6 +366,12 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 		out.Borrows = append(out.Borrows, value)
 	case "created":
 		out.Created = ago()
+	case "edge":
+		out.Edge = append(out.Edge, value)
+	case "published":
+		out.Published = append(out.Published, reconcile.HostPort{Network: "tcp", Port: uint16(number())})
+	case "stack":
+		out.Stack, out.Name = value, value+"-"+out.Service+"-1"
 	case "network":
 		out.Endpoints[out.Stack+"_"+value] = reconcile.Endpoint{}
 	default:
@@ -365,7 +434,7 @@ func loadFrom(t testing.TB, root string) *compose.Project {
 	if err != nil || len(stacks) != 1 {
 		t.Fatalf("discover: %v, %d stacks", err, len(stacks))
 	}
-	p, err := compose.Load(t.Context(), stacks[0], compose.LoadOptions{Root: root, DataDir: "/data"})
+	p, err := compose.Load(t.Context(), stacks[0], compose.LoadOptions{Root: root, DataDir: "/data", Edge: true})
 	if err != nil {
 		t.Fatal(err)
 	}

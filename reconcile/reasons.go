@@ -99,12 +99,17 @@ func (p *planner) createReason(u *unit, s slot) string {
 		why = u.because
 	case p.desired.Previous == nil:
 		why = "not running yet"
+	case u.changesOwner():
+		why = p.moves(u)
 	case len(u.fleet.old) > 0:
 		why = "runs something else"
 	case p.desired.Settled:
 		why = "replica missing"
 	default:
 		why = fmt.Sprintf("replica %d of %d", s.replica.Number, u.Replicas)
+	}
+	if moves := p.moves(u); moves != "" && moves != why {
+		why += "; " + moves
 	}
 	if len(u.fleet.old) > 0 {
 		why += "; " + u.rules.String()

@@ -73,7 +73,7 @@ func (r Release) removes() bool { return r.Kind == KindRemove && r.Outcome == Su
 
 // removal is the plan that removes everything of a stack but its data.
 func removal(stack, instance, why string, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance)}
+	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance), edge: o.Edge}
 	var removed []int
 	for _, c := range p.owned {
 		var after []int

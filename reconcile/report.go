@@ -140,7 +140,7 @@ func serviceStatus(s compose.Service, image Image, owned []Container) ServiceSta
 	}
 	for _, c := range owned {
 		if c.Service != s.Name || !c.Running() && c.State != Restarting {
-			if c.Service == s.Name && u.completed(c) && !s.OneShot && u.matches(c) {
+			if c.Service == s.Name && u.completed(c) && !s.OneShot && u.made(c) {
 				row.Ready++
 			}
 			continue

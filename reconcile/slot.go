@@ -181,6 +181,7 @@ type batch struct {
 func (p *planner) batch(u *unit, b batch, more bool) []int {
 	stops := slices.Concat(b.barrier, b.previous, p.createAll(u, b))
 	gone := p.clear(u, b, stops)
+	gone = append(gone, p.letGo(u, b, slices.Concat(stops, gone))...)
 	var ends []int
 	for _, s := range b.slots {
 		after := slices.Concat(b.barrier, b.previous, gone, p.evict(u, s, s.made, stops))
@@ -189,11 +190,11 @@ func (p *planner) batch(u *unit, b batch, more bool) []int {
 		}
 		ends = append(ends, p.serve(u, s, after))
 	}
-	served := slices.Concat(ends, gone)
+	served := p.handOver(u, b, slices.Concat(ends, gone))
 	for _, c := range b.old[b.before:] {
 		ends = append(ends, p.retire(u, c, served...))
 	}
-	ends = append(ends, gone...)
+	ends = append(ends, served...)
 	if more && u.rules.Delay > 0 {
 		return []int{p.add(Step{Kind: StepDelay, Service: u.Name, Wait: u.rules.Delay,
 			Reason: brief(u.rules.Delay) + " between batches"}, ends...)}
@@ -241,7 +242,7 @@ func (p *planner) create(u *unit, s slot, after ...int) int {
 	after = append(after, p.made(peers)...)
 	return p.add(Step{
 		Kind: StepCreate, Service: u.Name, Replica: s.replica, Image: u.image, Reason: p.createReason(u, s),
-		Create: Create{Name: name, Final: final, Alias: !s.join, Ports: true, Carry: p.carry(u, s), Peers: peers},
+		Create: Create{Name: name, Final: final, Alias: !s.join, Ports: true, Edge: u.edgePorts(), Carry: p.carry(u, s), Peers: peers},
 	}, after...)
 }
 
@@ -295,6 +296,7 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	if id, planned := p.stopped[c.ID]; planned {
 		return id
 	}
+	after = p.drain(c, after)
 	if c.Restart != "no" {
 		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no",
 			Reason: "restart no, before a stop that is meant to last"}, after...)}

@@ -16,6 +16,8 @@ const DefaultParallel = 16
 type Options struct {
 	Engine  Engine
 	Journal reconcile.Journal
+	// Edge carries out shifts and drains; nil where no plan has any.
+	Edge Edge
 	// Preflight, if there is one, must agree before a plan's first change.
 	Preflight Preflight
 	// Scrub removes known secret values from text that leaves the executor: event
@@ -32,6 +34,7 @@ type Options struct {
 // Executor carries out plans, any number of them at once.
 type Executor struct {
 	engine    Engine
+	edge      Edge
 	journal   reconcile.Journal
 	preflight Preflight
 	scrub     func(string) string
@@ -47,6 +50,7 @@ var _ reconcile.Executor = (*Executor)(nil)
 func New(o Options) *Executor {
 	e := &Executor{
 		engine:    o.Engine,
+		edge:      o.Edge,
 		journal:   o.Journal,
 		preflight: o.Preflight,
 		scrub:     o.Scrub,

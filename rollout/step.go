@@ -33,6 +33,8 @@ func (e *Executor) perform(abortable context.Context, job reconcile.Job, t task)
 		o.err = pause(abortable, t.step.Wait)
 	case reconcile.StepGate, reconcile.StepMonitor:
 		o.verdict, o.err = e.watch(abortable, t)
+	case reconcile.StepDrain:
+		o.verdict, o.err = e.drain(abortable, t)
 	default:
 		o = e.change(abortable, job, t)
 	}
@@ -130,6 +132,8 @@ func (e *Executor) do(ctx context.Context, job reconcile.Job, t task) outcome {
 		return outcome{err: e.engine.SetRestart(ctx, t.id, policy(step))}
 	case reconcile.StepHook:
 		return e.hook(ctx, job, t)
+	case reconcile.StepShift:
+		return outcome{err: e.shift(ctx, job, t)}
 	case reconcile.StepStop:
 		return outcome{err: e.engine.Stop(ctx, t.id)}
 	case reconcile.StepRename:

@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +19,8 @@ type task struct {
 	image   reconcile.Image
 	// peers are the containers that one to be created refers to.
 	peers map[string][]reconcile.Peer
+	// to are the containers that a shift is to.
+	to []string
 }
 
 // outcome is what became of a task.
@@ -60,11 +64,17 @@ func (x *execution) prepare(step reconcile.Step) (task, error) {
 		t.peers = x.peers(step)
 		return t, nil
 	}
-	if t.id = step.Replica.ID; t.id == "" {
-		t.id = x.created[step.Replica]
+	if step.Kind == reconcile.StepShift {
+		var err error
+		for _, r := range step.Shift.To {
+			id, missing := x.container(step, r)
+			t.to, err = append(t.to, id), errors.Join(err, missing)
+		}
+		return t, err
 	}
-	if t.id == "" {
-		return t, failed(step, fmt.Errorf("%w: no earlier step created %s", errPlan, step.Replica))
+	var err error
+	if t.id, err = x.container(step, step.Replica); err != nil {
+		return t, err
 	}
 	t.started = x.started[t.id]
 	if i, ok := x.pulled[pinOf(step.Image)]; ok {
@@ -72,6 +82,14 @@ func (x *execution) prepare(step reconcile.Step) (task, error) {
 	}
 	t.peers = x.peers(step)
 	return t, nil
+}
+
+// container is the ID of a replica that is there, or that an earlier step created.
+func (x *execution) container(step reconcile.Step, r reconcile.Replica) (string, error) {
+	if id := cmp.Or(r.ID, x.created[r]); id != "" {
+		return id, nil
+	}
+	return "", failed(step, fmt.Errorf("%w: no earlier step created %s", errPlan, r))
 }
 
 // peers fills in the IDs of the containers that earlier steps created.

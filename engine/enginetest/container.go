@@ -192,6 +192,7 @@ func (c *container) snapshot() reconcile.Container {
 	}
 	f.Mounts = slices.Clone(c.face.Mounts)
 	f.StopByHand = c.byHand && (f.State == reconcile.Exited || f.State == reconcile.Dead)
+	f.Published = c.published()
 	f.Volumes = map[string]string{}
 	for path, name := range c.face.Volumes {
 		f.Volumes[path] = name

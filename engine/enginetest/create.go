@@ -10,6 +10,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -47,7 +48,7 @@ func (e *Engine) holder(r reconcile.CreateRequest) (string, error) {
 			continue
 		}
 		same := f.Instance == e.instance && f.Spec == r.Service.Hash && f.Release == r.Release &&
-			f.ImageID == r.Image.ID && f.State == reconcile.Created && !c.ever
+			f.ImageID == r.Image.ID && slices.Equal(f.Edge, r.Create.Edge) && f.State == reconcile.Created && !c.ever
 		if !same {
 			return "", fmt.Errorf("the name is taken by container %.12s of %s/%s", f.ID, f.Stack, f.Service)
 		}
@@ -76,6 +77,7 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		ImageRef: ref, ImageID: p.id, Restart: restart, Limits: reconcile.LimitsOf(cfg),
 		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: r.Project.ConfigFiles(),
 		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{}, Borrows: borrows(r),
+		Edge: slices.Clone(r.Create.Edge),
 	}
 	if err := e.borrow(c, r); err != nil {
 		return nil, err
@@ -84,7 +86,11 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		return nil, err
 	}
 	if r.Create.Ports {
-		if c.ports, err = hostPorts(cfg.Ports); err != nil {
+		published := slices.DeleteFunc(slices.Clone(cfg.Ports), func(p types.ServicePortConfig) bool {
+			fixed, ok := compose.FixedPort(p)
+			return ok && slices.Contains(r.Create.Edge, fixed.Container())
+		})
+		if c.ports, err = hostPorts(published); err != nil {
 			return nil, err
 		}
 	}

@@ -40,6 +40,7 @@ type Engine struct {
 	listeners  map[*listener]bool
 	serial     int
 	down       bool
+	edge       *Edge // nil for a host without one
 }
 
 // New makes an empty engine.

@@ -78,6 +78,9 @@ func (e *Engine) terminate(c *container, now time.Time, byHand bool) time.Time {
 	case !c.face.Running():
 		return now
 	}
+	if e.edge != nil && !byHand {
+		e.edge.stopping(c, now)
+	}
 	e.tell(c, "kill", byHand)
 	d := due{at: now.Add(c.behaviour.StopTakes), what: exits}
 	if c.behaviour.IgnoresTERM || c.behaviour.StopTakes > c.grace {

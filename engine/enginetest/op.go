@@ -40,11 +40,13 @@ const (
 	OpRename
 	OpBuild
 	OpRun
+	// OpApply gives the edge a table; the target is its generation.
+	OpApply
 )
 
 func (k OpKind) String() string {
 	return [...]string{"pull", "tag", "untag", "remove-image", "create-network", "remove-network", "create-volume",
-		"create", "start", "stop", "remove", "disconnect", "connect", "policy", "rename", "build", "run"}[k]
+		"create", "start", "stop", "remove", "disconnect", "connect", "policy", "rename", "build", "run", "apply"}[k]
 }
 
 // Moment says on which side of a mutation an Interrupt is called.

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -42,6 +43,40 @@ func hostPorts(ports []types.ServicePortConfig) ([]hostPort, error) {
 	return list, nil
 }
 
+// published are the host ports that the container has while it runs.
+func (c *container) published() []reconcile.HostPort {
+	if !c.face.Running() {
+		return nil
+	}
+	var out []reconcile.HostPort
+	for _, p := range c.ports {
+		out = append(out, p.address(p.taken))
+	}
+	return out
+}
+
+// address is one of the ports as everybody else calls it.
+func (p hostPort) address(number int) reconcile.HostPort {
+	h := reconcile.HostPort{Network: p.protocol, Port: uint16(number)}
+	if ip, err := netip.ParseAddr(p.ip); err == nil && !wildcard(p.ip) {
+		h.IP = ip
+	}
+	return h
+}
+
+// given are the ports of a container that somebody else made.
+func given(published []reconcile.HostPort) []hostPort {
+	var out []hostPort
+	for _, h := range published {
+		p := hostPort{protocol: h.Network, first: int(h.Port), last: int(h.Port), taken: int(h.Port)}
+		if h.IP.IsValid() {
+			p.ip = h.IP.String()
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
 // canStart takes the host ports and checks everything else that a start needs.
 func (e *Engine) canStart(c *container) error {
 	if c.behaviour.StartFails != "" {
@@ -57,6 +92,9 @@ func (e *Engine) canStart(c *container) error {
 		if n, ok := e.networks[name]; !ok || end.NetworkID != "" && n.ID != end.NetworkID {
 			return fmt.Errorf("network %s not found", name)
 		}
+	}
+	if err := e.portOfEdge(c); err != nil {
+		return err
 	}
 	for i := range c.ports {
 		if err := e.bind(c, &c.ports[i]); err != nil {

@@ -39,7 +39,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, p *compose.Project, key stri
 		}
 		e.networks[name] = &reconcile.Network{
 			ID: e.newID("network"), Name: name, Stack: p.Name, Key: key, Instance: e.instance,
-			ConfigHash: p.NetworkHash(key),
+			ConfigHash: p.NetworkHash(key), Unreachable: reconcile.Unreachable(declared.Driver, declared.DriverOpts),
 		}
 		return nil
 	})
@@ -121,6 +121,7 @@ func (e *Engine) AddContainer(c reconcile.Container) string {
 		c.ID = e.newID("container")
 	}
 	made := &container{face: c, behaviour: e.images.local[c.ImageID].behaviour, grace: 10 * time.Second}
+	made.ports = given(c.Published)
 	made.face = made.snapshot()
 	made.checked = c.Health != reconcile.HealthNone
 	made.ever = c.State != reconcile.Created
@@ -136,6 +137,9 @@ func (e *Engine) AddContainer(c reconcile.Container) string {
 		}
 	}
 	e.containers[c.ID] = made
+	if c.Running() {
+		e.address(made)
+	}
 	e.writers.record(e.containers)
 	return c.ID
 }

@@ -1,0 +1,215 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"davit/reconcile"
+)
+
+// Edge is an edge in memory, on the host of a twin: the two cannot have one port.
+// Every container that it hands work to is busy, and for as long as Work after it was
+// drained.
+type Edge struct {
+	engine *Engine
+	// Work is how long requests take to end once nothing new begins. It is set before
+	// the edge is used.
+	Work time.Duration
+
+	// What follows is under the engine's lock.
+	table reconcile.EdgeTable
+	away  bool
+	// applied counts the tables that were accepted.
+	applied int
+	// wrongs are containers that were asked to stop while they were busy.
+	wrongs []string
+}
+
+// NewEdge puts an edge on the host of e.
+func NewEdge(e *Engine) *Edge {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.edge = &Edge{engine: e, Work: time.Second}
+	return e.edge
+}
+
+// Look implements reconcile.Edge.
+func (x *Edge) Look(ctx context.Context) (reconcile.EdgeTable, error) {
+	x.engine.mu.Lock()
+	defer x.engine.mu.Unlock()
+	if err := x.unavailable(ctx); err != nil {
+		return reconcile.EdgeTable{}, err
+	}
+	t := copied(x.table)
+	now := x.engine.now()
+	for _, r := range t.Routes {
+		for i := range r.Members {
+			r.Members[i].Requests = x.busy(r.Members[i], now)
+		}
+	}
+	return t, nil
+}
+
+// Apply implements reconcile.Edge. It can be interrupted as a mutation of the engine
+// can.
+func (x *Edge) Apply(ctx context.Context, t reconcile.EdgeTable) error {
+	op := Op{Kind: OpApply, Target: fmt.Sprint(t.Generation)}
+	if err := x.engine.interrupted(op, Before); err != nil {
+		return err
+	}
+	err := x.apply(ctx, t)
+	if err := x.engine.interrupted(op, After); err != nil {
+		return err
+	}
+	return err
+}
+
+func (x *Edge) apply(ctx context.Context, t reconcile.EdgeTable) error {
+	x.engine.mu.Lock()
+	defer x.engine.mu.Unlock()
+	if err := x.unavailable(ctx); err != nil {
+		return err
+	}
+	x.engine.settle(x.engine.now())
+	if t.Generation <= x.table.Generation {
+		return fmt.Errorf("generation %d is not newer than %d", t.Generation, x.table.Generation)
+	}
+	if err := x.possible(t); err != nil {
+		return err
+	}
+	x.table = copied(t)
+	x.applied++
+	return nil
+}
+
+// possible reports what no edge could serve.
+func (x *Edge) possible(t reconcile.EdgeTable) error {
+	var taken []reconcile.HostPort
+	for _, r := range t.Routes {
+		for _, m := range r.Members {
+			if m.Container == "" || m.Started.IsZero() || !m.Address.IsValid() {
+				return fmt.Errorf("member %s has no identity or no address", m.Name)
+			}
+		}
+		for _, p := range r.Ports {
+			h := reconcile.HostPortOf(p)
+			if slices.ContainsFunc(taken, h.Overlaps) {
+				return fmt.Errorf("port %s is there twice", h)
+			}
+			taken = append(taken, h)
+			for _, c := range x.engine.containers {
+				if slices.ContainsFunc(c.published(), h.Overlaps) {
+					return fmt.Errorf("listen on %s: address already in use", h)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// holds reports whether the edge listens on the port.
+func (x *Edge) holds(h reconcile.HostPort) bool {
+	_, held := x.table.Holder(h)
+	return held
+}
+
+func (x *Edge) unavailable(ctx context.Context) error {
+	if x.away {
+		return reconcile.ErrEdgeUnavailable
+	}
+	return ctx.Err()
+}
+
+// busy is what a member has in flight.
+func (x *Edge) busy(m reconcile.Member, now time.Time) int64 {
+	c, there := x.engine.containers[m.Container]
+	over := !m.Draining.IsZero() && (!now.Before(m.Draining.Add(x.Work)) || m.Idle(now))
+	if !there || !c.face.Running() || over {
+		return 0
+	}
+	return 1
+}
+
+// stopping takes note of a container that is asked to stop before it may.
+func (x *Edge) stopping(c *container, now time.Time) {
+	m, there := x.table.Member(c.face.ID)
+	if m.Requests = x.busy(m, now); there && m.Requests > 0 {
+		x.wrongs = append(x.wrongs, fmt.Sprintf("%s was stopped while it was busy", m.Name))
+	}
+}
+
+// Wrongs are the containers that were stopped while they were busy.
+func (x *Edge) Wrongs() []string {
+	x.engine.mu.Lock()
+	defer x.engine.mu.Unlock()
+	return slices.Clone(x.wrongs)
+}
+
+// Applied counts the tables that were accepted.
+func (x *Edge) Applied() int {
+	x.engine.mu.Lock()
+	defer x.engine.mu.Unlock()
+	return x.applied
+}
+
+// Serving counts the containers of a service that would answer what comes to the edge
+// now: members that get something new, run as the one that the table means, and are
+// not unhealthy.
+func (x *Edge) Serving(service string) int {
+	x.engine.mu.Lock()
+	defer x.engine.mu.Unlock()
+	x.engine.settle(x.engine.now())
+	n := 0
+	for _, r := range x.table.Routes {
+		for _, m := range r.Members {
+			c, there := x.engine.containers[m.Container]
+			ready := there && c.face.Running() && c.face.Started.Equal(m.Started) && (!c.checked || c.face.Health == reconcile.Healthy)
+			if r.Service == service && m.Draining.IsZero() && ready {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Die makes nobody answer for the edge, until Revive does, with the same table.
+func (x *Edge) Die() { x.set(func() { x.away = true }) }
+
+// Revive ends Die.
+func (x *Edge) Revive() { x.set(func() { x.away = false }) }
+
+// Lose takes the edge's table away, as a lost disk would.
+func (x *Edge) Lose() { x.set(func() { x.table = reconcile.EdgeTable{} }) }
+
+func (x *Edge) set(f func()) {
+	x.engine.mu.Lock()
+	defer x.engine.mu.Unlock()
+	f()
+}
+
+// copied is t sharing nothing with it.
+func copied(t reconcile.EdgeTable) reconcile.EdgeTable {
+	t.Routes = slices.Clone(t.Routes)
+	for i := range t.Routes {
+		t.Routes[i].Ports = slices.Clone(t.Routes[i].Ports)
+		t.Routes[i].Members = slices.Clone(t.Routes[i].Members)
+	}
+	return t
+}
+
+// portOfEdge is why a container cannot publish its ports beside the edge.
+func (e *Engine) portOfEdge(c *container) error {
+	if e.edge == nil {
+		return nil
+	}
+	for _, p := range c.ports {
+		h := p.address(p.first)
+		if p.first == p.last && e.edge.holds(h) {
+			return errors.New("bind for " + h.String() + " failed: address already in use")
+		}
+	}
+	return nil
+}

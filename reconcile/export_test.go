@@ -1,0 +1,8 @@
+package reconcile
+
+import "time"
+
+// RestartAll is an operator's order to replace what was made of a service before.
+func (d *Desired) RestartAll(service string, before time.Time, reason string) {
+	d.Restarts = map[string]restart{service: {before, reason}}
+}

@@ -1,0 +1,114 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"davit/reconcile"
+)
+
+// Edge is what the executor needs of whoever owns host ports in the engine's place.
+type Edge interface {
+	Look(ctx context.Context) (reconcile.EdgeTable, error)
+	// Change returns once the edge serves what change makes of its table.
+	Change(ctx context.Context, change func(reconcile.EdgeTable) reconcile.EdgeTable) (reconcile.EdgeTable, error)
+}
+
+// shift carries a StepShift out.
+func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
+	if e.edge == nil {
+		return fmt.Errorf("%w: there is no edge", errPlan)
+	}
+	var to []reconcile.Member
+	for i, r := range t.step.Shift.To {
+		c, err := e.engine.Inspect(ctx, t.to[i])
+		if err != nil {
+			return err
+		}
+		if !c.Running() {
+			return &fault{reason: fmt.Sprintf("%s %s before it was handed anything", r, end(c))}
+		}
+		m, err := reconcile.MemberOf(c, job.Plan.Project)
+		if err != nil {
+			return err
+		}
+		to = append(to, m)
+	}
+	_, err := e.edge.Change(ctx, func(table reconcile.EdgeTable) reconcile.EdgeTable {
+		return table.Shifted(job.Plan.Stack, t.step.Service, t.step.Shift, to, time.Now())
+	})
+	return err
+}
+
+// drain carries a StepDrain out: it returns once the container gets nothing new and
+// has nothing left to do, or its time is over. An edge that does not answer is waited
+// for as long as it could still be busy.
+func (e *Executor) drain(ctx context.Context, t task) (verdict string, err error) {
+	if e.edge == nil {
+		return "", fmt.Errorf("%w: there is no edge", errPlan)
+	}
+	d := draining{task: t, begun: time.Now()}
+	for interval := pollMin; ; interval = min(interval*3/2, pollMax) {
+		table, err := e.edge.Change(ctx, func(table reconcile.EdgeTable) reconcile.EdgeTable {
+			return table.Drained(t.id, t.step.Drain, time.Now())
+		})
+		switch {
+		case ctx.Err() != nil:
+			return "", errAbandoned
+		case err == nil:
+			// What was applied has no counts: look once more.
+			table, err = e.edge.Look(ctx)
+		}
+		verdict, done := d.look(table, err, time.Now())
+		switch {
+		case done:
+			return verdict, nil
+		case err != nil && !errors.Is(err, reconcile.ErrEdgeUnavailable) && ctx.Err() == nil:
+			return "", failed(t.step, err)
+		}
+		if err := doze(ctx, min(interval, d.due(time.Now())), nil); err != nil {
+			return "", err
+		}
+	}
+}
+
+// draining judges by successive looks whether a container is done.
+type draining struct {
+	task  task
+	begun time.Time
+	// until is when its time is over, as the edge has it; zero before it was seen.
+	until time.Time
+}
+
+// look says how the drain ended, once it has.
+func (d *draining) look(table reconcile.EdgeTable, err error, now time.Time) (verdict string, done bool) {
+	if err != nil {
+		if d.until.IsZero() {
+			d.until = d.begun.Add(d.task.step.Drain.Longest())
+		}
+		return "its time is over, and the edge did not answer", !now.Before(d.until)
+	}
+	m, there := table.Member(d.task.id)
+	if !there {
+		return "not at the edge", true
+	}
+	d.until = m.Draining.Add(m.Limits.Longest())
+	left := m.Requests + m.Streams
+	switch {
+	case !m.Idle(now):
+		return "", false
+	case left > 0:
+		return fmt.Sprintf("time is over with %d left", left), true
+	}
+	return "idle" + after(m.Draining, now), true
+}
+
+// due is when the next look is worth while though nothing changes.
+func (d *draining) due(now time.Time) time.Duration {
+	if d.until.IsZero() {
+		return pollMax
+	}
+	return d.until.Sub(now)
+}
