@@ -25,8 +25,8 @@ type Sighting struct {
 
 // WatchAddresses calls f, one call at a time, when a container's addresses may have
 // changed, with its ID, and with "" when that may be so of any: the stream of events
-// began, so that nothing after is missed, or it ended, or there is none at first. It
-// returns when ctx ends, with its error.
+// began, so that nothing after is missed, or it ended. It returns when ctx ends, with
+// its error.
 func (e *Engine) WatchAddresses(ctx context.Context, f func(container string)) error {
 	wait := firstRetry
 	for {
