@@ -24,7 +24,7 @@ func runEdge(t *testing.T, o Options) (e *Edge, stop func()) {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Log = discarded()
 	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +42,8 @@ func runEdge(t *testing.T, o Options) (e *Edge, stop func()) {
 	t.Cleanup(stop)
 	return e, stop
 }
+
+func discarded() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // apply has e acknowledge a table.
 func apply(t *testing.T, e *Edge, table Table) Acknowledgement {
