@@ -28,6 +28,9 @@ type front struct {
 	open atomic.Int64
 	// refused are the connections that were closed at once, since there were too many.
 	refused atomic.Int64
+	// talks are the HTTP/1 clients, exchanges their memory.
+	talks     talks
+	exchanges exchanges
 	// greets is true while its replicas are known to speak before their clients do.
 	greets  atomic.Bool
 	buffers buffers

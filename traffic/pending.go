@@ -7,6 +7,5 @@ import (
 
 // What is not built yet ends the connection. Whoever builds one takes its line away.
 
-func (f *front) serveHTTP1(context.Context, *client)            {}
 func (f *front) serveH2(context.Context, *client)               {}
 func (f *front) serveUDP(ctx context.Context, _ net.PacketConn) { <-ctx.Done() }

@@ -34,6 +34,8 @@ type replica struct {
 	ejected atomic.Int64
 	health  passive
 	signals signals
+	// links are the connections that HTTP/1 requests go over.
+	links links
 	// addresses are what the table says it has, nil once the table does not name it, and
 	// doubted since when it has not been confirmed. An Edge guards them.
 	addresses []netip.Addr
@@ -88,6 +90,7 @@ func (r *replica) shut() {
 	defer r.mu.Unlock()
 	r.closed.Store(true)
 	closeOnce(r.draining)
+	r.links.shut()
 }
 
 // drain is shut, and cuts what is left by the limits of d. Another drain replaces
@@ -148,6 +151,7 @@ func (r *replica) cut(drain int, streams bool) {
 	if streams {
 		closeOnce(r.cutStreams)
 	}
+	r.links.cut(streams)
 }
 
 // underway counts what has not ended. A request that becomes a stream is counted

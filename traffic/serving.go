@@ -170,6 +170,7 @@ func (f *front) retire(toSuccessor bool) {
 	default:
 	}
 	close(f.ending)
+	f.talks.hasten()
 	if err := f.door.shut(toSuccessor); err != nil {
 		f.log.Warn("a port was not closed well", "port", f.port.Load().Key(), "error", err)
 	}

@@ -19,8 +19,8 @@ const (
 	TransferEncoding
 	Upgrade
 	// ForwardedFor, ForwardedHost and ForwardedProto are X-Forwarded-*; Forwarded is
-	// whatever else says where a request came from: Forwarded itself, and other names
-	// that begin with X-Forwarded-.
+	// whatever else says where a request came from: Forwarded itself, X-Real-IP, and
+	// other names that begin with X-Forwarded-.
 	ForwardedFor
 	ForwardedHost
 	ForwardedProto
@@ -39,7 +39,7 @@ var known = [...][]struct {
 	4:  {{"host", Host}},
 	6:  {{"cookie", Cookie}, {"expect", Expect}},
 	7:  {{"upgrade", Upgrade}, {"trailer", Trailer}},
-	9:  {{"forwarded", Forwarded}},
+	9:  {{"forwarded", Forwarded}, {"x-real-ip", Forwarded}},
 	10: {{"connection", Connection}, {"keep-alive", KeepAlive}},
 	12: {{"content-type", ContentType}},
 	14: {{"content-length", ContentLength}, {"http2-settings", HTTP2Settings}},

@@ -1,0 +1,125 @@
+package traffic
+
+import (
+	"sync"
+
+	"davit/traffic/http1"
+)
+
+const (
+	// Most heads fit in headSize; answerSize is how much of an answer is read at once.
+	headSize   = 4 << 10
+	answerSize = 16 << 10
+	// hoard is how large a buffer may have become to be used again.
+	hoard = 24 << 10
+)
+
+// exchange is the memory that a request and its answer take. A connection has it only
+// while there is a request.
+type exchange struct {
+	// in is what the client sent and nobody has taken, the head of the request first.
+	in      []byte
+	request http1.Request
+	// taken is how much of in the request took.
+	taken int
+	// body decodes that of the request, said that of the answer, if they are chunked; of
+	// those that are not, missing and left are how much is to come.
+	body, said    http1.Chunks
+	missing, left int64
+	// whole is true when out has the whole body of the request.
+	whole bool
+
+	// reply is the buffer of what the replica says; got is how much of it is filled, and
+	// spoken how much of that is a head that was taken.
+	reply       []byte
+	got, spoken int
+	response    http1.Response
+	// surplus is true when the replica has said more than its answer.
+	surplus bool
+	// out is what is written next.
+	out []byte
+}
+
+// exchanges are lent to connections. The zero value is ready.
+type exchanges struct{ pool sync.Pool }
+
+func (e *exchanges) get() *exchange {
+	if x, ok := e.pool.Get().(*exchange); ok {
+		return x
+	}
+	x := &exchange{in: make([]byte, 0, headSize), reply: make([]byte, answerSize), out: make([]byte, 0, headSize)}
+	x.request.Reset()
+	return x
+}
+
+func (e *exchanges) put(x *exchange) {
+	if cap(x.in) > hoard || cap(x.reply) > hoard || cap(x.out) > hoard {
+		return
+	}
+	x.taken, x.out = len(x.in), x.out[:0]
+	x.next()
+	e.pool.Put(x)
+}
+
+// next makes ready for the request that follows, of which some may be there already.
+func (x *exchange) next() {
+	left := copy(x.in, x.in[x.taken:])
+	x.in, x.taken, x.got, x.spoken, x.surplus = x.in[:left], 0, 0, 0, false
+	x.request.Reset()
+}
+
+// room makes sure that more can be read into in.
+func (x *exchange) room() []byte {
+	if len(x.in) == cap(x.in) {
+		x.in = append(x.in, 0)[:len(x.in)]
+	}
+	return x.in[len(x.in):cap(x.in)]
+}
+
+// ahead reports whether the client has sent more than the request.
+func (x *exchange) ahead() bool { return x.taken < len(x.in) }
+
+// asked is what the answer's framing depends on.
+func (x *exchange) asked() http1.Asked {
+	return http1.Asked{Head: string(x.request.Method()) == "HEAD", Upgrade: len(x.request.Protocol()) > 0}
+}
+
+// repeatable reports whether the request may be sent again, when all that is known of
+// the first time is that nothing was answered.
+func (x *exchange) repeatable() bool {
+	return x.request.Body == http1.NoBody && x.request.Idempotent()
+}
+
+// chunk appends data as one chunk; none if there is none, since an empty one would be
+// the last.
+func chunk(dst, data []byte) []byte {
+	if len(data) == 0 {
+		return dst
+	}
+	dst = append(hexadecimal(dst, len(data)), "\r\n"...)
+	dst = append(dst, data...)
+	return append(dst, "\r\n"...)
+}
+
+// lastChunk appends the end of a chunked body.
+func lastChunk(dst []byte, trailers *http1.Head) []byte {
+	dst = append(dst, "0\r\n"...)
+	dst = trailers.Append(dst, anyName)
+	return append(dst, "\r\n"...)
+}
+
+func anyName(http1.Name) bool { return true }
+
+// hexadecimal appends n in hexadecimal.
+func hexadecimal(dst []byte, n int) []byte {
+	const digits = "0123456789abcdef"
+	var text [16]byte
+	at := len(text)
+	for {
+		at--
+		text[at] = digits[n&15]
+		if n >>= 4; n == 0 {
+			return append(dst, text[at:]...)
+		}
+	}
+}
