@@ -23,5 +23,8 @@
 // Container addresses are no identities: an engine that restarts deals them out
 // anew. An address is dialled only while it is confirmed that the container with
 // this ID, started at this time, has it. What is not confirmed is parked, and
-// answered with 503 after a limit.
+// answered with 503 after a limit. Who confirms is the agent, by a table that says
+// when it looked, or the edge's own Lookout; what happens to a container later puts
+// both in doubt again. Where no agent is there to say what became of a container, the
+// edge follows it after a while.
 package traffic

@@ -150,6 +150,8 @@ func (p Port) validate() error {
 	switch {
 	case !p.Address.IsValid() || p.Address.Port() == 0:
 		return errors.New("no address to listen on")
+	case p.Address.Addr().Is4In6():
+		return errors.New("an IPv4 address is written as an IPv6 one")
 	case p.Network == UDP && p.Protocol != ProtocolAuto:
 		return fmt.Errorf("protocol %s is not one of UDP", p.Protocol)
 	case p.SendProxy < 0 || p.SendProxy > 2:

@@ -42,6 +42,7 @@ func TestAMistakeInATableIsNamed(t *testing.T) {
 		"no instance":                             func(t *Table) { t.Instance = "" },
 		"is there twice":                          func(t *Table) { t.Ports = append(t.Ports, t.Ports[0]) },
 		"no address to listen on":                 func(t *Table) { t.Ports[0].Address = netip.AddrPort{} },
+		"an IPv4 address is written as an IPv6":   func(t *Table) { t.Ports[0].Address = netip.MustParseAddrPort("[::ffff:10.0.0.1]:80") },
 		"protocol http is not one of UDP":         func(t *Table) { t.Ports[0].Network, t.Ports[0].Protocol = UDP, ProtocolHTTP },
 		"no version 3 of the PROXY protocol":      func(t *Table) { t.Ports[0].SendProxy = 3 },
 		"the PROXY protocol is for TCP":           func(t *Table) { t.Ports[0].Network, t.Ports[0].AcceptProxy = UDP, true },
