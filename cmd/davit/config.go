@@ -44,10 +44,10 @@ type Config struct {
 	KeepReleases       int
 	// Parallel is how many stacks are worked on at once.
 	Parallel int
-	// Adopt and Mode are words that settings have checked.
-	Adopt, Mode string
-	Env         map[string]string
-	EnvDir      string
+	// Adopt, Mode and Edge are words that settings have checked.
+	Adopt, Mode, Edge string
+	Env               map[string]string
+	EnvDir            string
 	// AgeKeyFile opens what the repository holds encrypted; SecretsDir is where
 	// decrypted files are mounted from.
 	AgeKeyFile, SecretsDir string
@@ -95,7 +95,7 @@ func (c *console) defaults() Config {
 	}
 	return Config{
 		Path: ".", Interval: "30s", Data: data, Engine: engine, DockerConfig: docker, SecretsDir: secrets,
-		KeepReleases: 3, Parallel: 8, Adopt: "identical", Mode: "run", LogFormat: "text", LogLevel: "info",
+		KeepReleases: 3, Parallel: 8, Adopt: "identical", Mode: "run", Edge: "auto", LogFormat: "text", LogLevel: "info",
 	}
 }
 

@@ -135,7 +135,7 @@ func (b *edgeBed) answer(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// edgeLife is one edge.
+// edgeLife is one edge, or one agent.
 type edgeLife struct {
 	t       *testing.T
 	command *exec.Cmd
@@ -169,8 +169,14 @@ func (l logFile) String() string {
 // start begins an edge without waiting for it.
 func (b *edgeBed) start(args ...string) *edgeLife {
 	b.Helper()
+	return b.begin("edge", args...)
+}
+
+// begin begins a davit without waiting for it.
+func (b *edgeBed) begin(verb string, args ...string) *edgeLife {
+	b.Helper()
 	e := &edgeLife{t: b.T, log: b.logFile(), ended: make(chan struct{})}
-	e.command = exec.Command(b.binary, append([]string{"edge", "--data", b.data, "--engine", b.engine}, args...)...)
+	e.command = exec.Command(b.binary, append([]string{verb, "--data", b.data, "--engine", b.engine}, args...)...)
 	e.command.Stdout, e.command.Stderr = e.log.File, e.log.File
 	e.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := e.command.Start(); err != nil {
@@ -184,7 +190,7 @@ func (b *edgeBed) start(args ...string) *edgeLife {
 		_ = e.command.Process.Kill() // most have ended
 		<-e.ended
 		if b.Failed() {
-			b.Logf("edge %d %v:\n%s", e.command.Process.Pid, args, e.log)
+			b.Logf("process %d, %s %v:\n%s", e.command.Process.Pid, verb, args, e.log)
 		}
 	})
 	return e

@@ -18,6 +18,7 @@ import (
 	"davit/gitsource"
 	"davit/reconcile"
 	"davit/state"
+	"davit/traffic"
 	"davit/web"
 )
 
@@ -56,8 +57,11 @@ func (r *runCommand) run(ctx context.Context) error {
 	for _, name := range r.unknownVariables() {
 		logger.Warn("variable sets nothing", "name", name)
 	}
-	a := &agent{config: config, logger: logger, now: r.Now, hangups: r.Hangups}
+	a := &agent{config: config, logger: logger, now: r.Now, hangups: r.Hangups, terminal: r.Asks, around: here(r.Getenv)}
 	defer a.close()
+	if err := a.openEdge(ctx); err != nil {
+		return err
+	}
 	if err := a.open(ctx); err != nil {
 		return err
 	}
@@ -81,6 +85,13 @@ type agent struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	hangups <-chan os.Signal
+	// terminal is true when a person watches; around says who looks after this process.
+	terminal bool
+	around   surroundings
+	// edge owns host ports; nil where Docker publishes all of them. launchEdge is true
+	// where the agent starts it.
+	edge       *traffic.Client
+	launchEdge bool
 	// watch sees every event, besides all others.
 	watch func(reconcile.Event)
 
@@ -217,6 +228,7 @@ func (a *agent) serve(ctx context.Context) error {
 	}
 	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
 	g.Go(func() error { a.obeyHangups(ctx); return nil })
+	g.Go(func() error { a.keepEdge(ctx); return nil })
 	err = g.Wait()
 	a.logger.Info("davit ends")
 	return err

@@ -104,7 +104,9 @@ func engineSetting() setting {
 func agentSettings() []setting {
 	webhook := setting{key: "webhook", usage: "receiver of events: url=URL[,name=NAME][,secret_file=FILE][,events=KIND|KIND]", kind: "SPEC", many: true,
 		set: setWebhook, clear: func(o *Config) { o.Webhooks = nil }}
-	return append(repositorySettings(), webhook)
+	edge := choiceSetting("edge", "who has the host ports of services that can be replaced without a gap: an edge if one runs, or a terminal can start it (auto, the default); an edge (on); Docker (off)",
+		edgeWords(), func(o *Config) *string { return &o.Edge })
+	return append(repositorySettings(), webhook, edge)
 }
 
 // repositorySettings say which repository is followed, and how.
