@@ -1,11 +1,7 @@
 package traffic
 
-import (
-	"context"
-	"net"
-)
+import "context"
 
 // What is not built yet ends the connection. Whoever builds one takes its line away.
 
-func (f *front) serveH2(context.Context, *client)               {}
-func (f *front) serveUDP(ctx context.Context, _ net.PacketConn) { <-ctx.Done() }
+func (f *front) serveH2(context.Context, *client) {}
