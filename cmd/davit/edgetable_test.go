@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/compose"
+	"davit/reconcile"
+	"davit/traffic"
+)
+
+func TestATableIsReadAsItWasWritten(t *testing.T) {
+	port := func(host uint16, more func(*compose.PublishedPort)) compose.PublishedPort {
+		p := compose.PublishedPort{Network: "tcp", Host: host, Target: host + 8000}
+		more(&p)
+		return p
+	}
+	plain := func(*compose.PublishedPort) {}
+	member := func(id string) reconcile.Member {
+		return reconcile.Member{Container: id, Started: then, Address: netip.MustParseAddr("172.18.0.3"), Name: "web/1", Release: 4}
+	}
+	draining := member("a")
+	draining.Draining, draining.Limits = then.Add(time.Hour), compose.Drain{Timeout: time.Second, Streams: time.Minute}
+	busy := member("b")
+	busy.Requests, busy.Streams = 3, 1
+	want := reconcile.EdgeTable{Generation: 7, Routes: []reconcile.Route{
+		{Stack: "dns", Service: "resolver", Ports: []compose.PublishedPort{port(53, func(p *compose.PublishedPort) { p.Network = "udp" })}},
+		{Stack: "shop", Service: "api", Members: []reconcile.Member{member("c")}, Ports: []compose.PublishedPort{
+			port(81, func(p *compose.PublishedPort) {
+				p.HostIP = netip.MustParseAddr("127.0.0.1")
+				p.PortSettings = compose.PortSettings{Speaks: compose.PortHTTP, Affinity: compose.AffinityCookie,
+					Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Park: time.Second, Idle: time.Minute, MaxConnections: 5}
+			}),
+			port(82, func(p *compose.PublishedPort) {
+				p.HostIP = netip.IPv6Unspecified()
+				p.PortSettings = compose.PortSettings{Speaks: compose.PortTCP, Affinity: compose.AffinitySource, AcceptProxy: true, SendProxy: 2}
+			}),
+			port(83, func(p *compose.PublishedPort) { p.HostIP = netip.IPv4Unspecified() }),
+		}},
+		{Stack: "shop", Service: "web", Members: []reconcile.Member{draining, busy}, Ports: []compose.PublishedPort{port(80, plain), port(443, plain)}},
+	}}
+	written := writeTable("host", want)
+	if err := written.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wire traffic.Table
+	if err := json.Unmarshal(text, &wire); err != nil {
+		t.Fatal(err)
+	}
+	state := traffic.State{Replicas: []traffic.ReplicaState{
+		{Container: "b", Started: then, Requests: 3, Streams: 1},
+		{Container: "a", Started: then.Add(-time.Hour), Requests: 9}, // an earlier run of it
+	}}
+	if got := readTable(wire, state); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if len(written.Ports) != 2+3+4 {
+		t.Errorf("%d ports: one without an address is one of each family", len(written.Ports))
+	}
+}
+
+func TestAPortThatTheEdgeCannotOpenIsAnError(t *testing.T) {
+	taken := traffic.Acknowledgement{Closed: map[string]string{"tcp 0.0.0.0:80": "bind: address already in use"}}
+	if err := closedPorts(taken); err == nil || !strings.Contains(err.Error(), "tcp 0.0.0.0:80: bind: address already in use") {
+		t.Error(err)
+	}
+	old := traffic.Acknowledgement{Closed: map[string]string{"tcp [::]:80": "socket: address family not supported by protocol"}}
+	if err := closedPorts(old); err != nil {
+		t.Errorf("of a host without IPv6: %v", err)
+	}
+}
