@@ -241,7 +241,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	if v.Act == ActKeep {
 		d.Stopped, d.Restarts = s.controls.Stops, maps.Clone(s.restarts)
 	}
-	d.Data = dataOf(s.history)
+	d.Data, d.Handover = dataOf(s.history), l.handover(s)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
 	if v.Current != nil {

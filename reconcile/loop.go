@@ -55,6 +55,9 @@ type Options struct {
 	// Sources are the names of all that may declare something; one without a name
 	// when empty.
 	Sources []string
+	// Edge owns host ports; nil where Docker publishes them all. The Executor works with
+	// the same.
+	Edge *Switchboard
 	// Emit receives every event; it must return quickly.
 	Emit   func(Event)
 	Logger *slog.Logger
@@ -99,6 +102,11 @@ type Loop struct {
 	engineErr error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
+	// edgeAway is why the edge does not answer, "" while it does.
+	edgeAway string
+	// handedOver are the stacks whose ports an operator lets the edge have, with the
+	// release that ran then.
+	handedOver map[string]int64
 	// collectAt is when content that nobody needs is looked for again.
 	collectAt time.Time
 
@@ -147,14 +155,15 @@ func New(o Options) *Loop {
 		o.Parallel = 8
 	}
 	l := &Loop{
-		Options: o,
-		wake:    make(chan struct{}, 1),
-		slots:   make(chan struct{}, o.Parallel),
-		claims:  newClaims(o.Sources),
-		polled:  map[string]sourceState{},
-		stacks:  map[string]*stack{},
-		clashes: map[string]time.Time{},
-		lookups: newLookups(o.Registry),
+		handedOver: map[string]int64{},
+		Options:    o,
+		wake:       make(chan struct{}, 1),
+		slots:      make(chan struct{}, o.Parallel),
+		claims:     newClaims(o.Sources),
+		polled:     map[string]sourceState{},
+		stacks:     map[string]*stack{},
+		clashes:    map[string]time.Time{},
+		lookups:    newLookups(o.Registry),
 	}
 	l.Engine = entitled{o.Engine, l}
 	return l
@@ -164,6 +173,9 @@ func New(o Options) *Loop {
 // safe point.
 func (l *Loop) Run(ctx context.Context) error {
 	defer l.workers.Wait()
+	if l.Edge != nil {
+		l.workers.Go(func() { l.watchEdge(ctx) })
+	}
 	for {
 		begun := time.Now()
 		next := l.pass(ctx)

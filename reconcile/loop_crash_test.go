@@ -55,6 +55,9 @@ type crashStory struct {
 	then  []string
 	// floor is how many containers must be ready at any time.
 	floor int
+	// edged is true on a host with an edge, where the floor is that of those to which it
+	// hands work.
+	edged bool
 }
 
 var errKilled = errors.New("killed")
@@ -74,6 +77,10 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 			}
 			h.image(tag, b)
 		}
+		var edge *enginetest.Edge
+		if s.edged {
+			edge = h.giveEdge()
+		}
 		h.push("v1.0.0", s.first)
 		h.pass(2 * time.Minute)
 		died := make(chan struct{})
@@ -84,6 +91,9 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 			defer one.Unlock()
 			if s.floor > 0 && ready(h) < s.floor {
 				t.Errorf("below the floor of %d at mutation %d, %s", s.floor, mutations, op)
+			}
+			if s.floor > 0 && s.edged && edge.Serving("web") < s.floor {
+				t.Errorf("below the floor of %d at the edge at mutation %d, %s", s.floor, mutations, op)
 			}
 			if dead {
 				return errKilled
@@ -120,7 +130,12 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 		}
 		live(time.Hour) // standbys end
 		h.engine.Interrupt(nil)
-		end = summary(h)
+		if end = summary(h); s.edged {
+			end += ", edge: " + strings.NewReplacer("/1", "", "/2", "", "/3", "", "/4", "", "/5", "", "/6", "").Replace(routes(h, edge))
+			for _, wrong := range edge.Wrongs() {
+				t.Errorf("killed %s mutation %d: %s", at, n, wrong)
+			}
+		}
 	})
 	return end, mutations
 }

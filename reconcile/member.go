@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"davit/compose"
 )
@@ -23,4 +24,22 @@ func MemberOf(c Container, p *compose.Project) (Member, error) {
 		}
 	}
 	return m, fmt.Errorf("%s has no address that the edge could reach", m.Name)
+}
+
+// addressIn is that of c where the host can reach it: the one that m has if it has
+// it still.
+func (m Member) addressIn(o Observed, c Container) netip.Addr {
+	var first netip.Addr
+	for _, name := range sortedKeys(c.Endpoints) {
+		apart := slices.ContainsFunc(o.Networks, func(n Network) bool { return n.Name == name && n.Unreachable != "" })
+		ip, err := netip.ParseAddr(c.Endpoints[name].IP)
+		switch {
+		case err != nil || apart:
+		case ip == m.Address:
+			return ip
+		case !first.IsValid():
+			first = ip
+		}
+	}
+	return first
 }

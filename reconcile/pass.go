@@ -14,9 +14,13 @@ import (
 // worked on, and starts the work there is. It returns how long the loop may
 // sleep.
 func (l *Loop) pass(ctx context.Context) time.Duration {
+	resting := l.resting()
 	observed, err := l.Engine.Observe(ctx)
 	if err == nil {
 		err = l.loadAll(ctx, observed)
+	}
+	if err == nil {
+		observed = l.mend(ctx, observed, resting)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,6 +65,9 @@ func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
 			return err
 		}
 		if err := l.recallOwners(ctx); err != nil {
+			return err
+		}
+		if err := l.recallHandovers(ctx); err != nil {
 			return err
 		}
 		l.surveyed = true

@@ -20,7 +20,11 @@ func (p *planner) serving(u *unit, c Container) bool {
 	}
 	r, _ := p.edge.Route(p.project.Name, u.Name)
 	i := r.at(c.ID)
-	return i >= 0 && r.Members[i].Draining.IsZero()
+	if i < 0 {
+		// Of what is in service the loop tells the edge by itself, once it is ready.
+		return p.desired.Settled && p.desired.Served[c.ID]
+	}
+	return r.Members[i].Draining.IsZero()
 }
 
 // handOver plans that the edge hands what is new to the replicas of a batch, and none

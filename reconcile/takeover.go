@@ -114,6 +114,10 @@ func (l *Loop) Adopt(ctx context.Context, r AdoptRequest) error {
 	l.observed = observed
 	s, err := l.known(ctx, r.Stack)
 	var in Situation
+	if err == nil && l.keepsPorts(s) {
+		defer l.mu.Unlock()
+		return l.agreeToHandover(ctx, s, r)
+	}
 	if err == nil {
 		in = l.situation(s, l.Now())
 		err = adoptable(s, in, r)

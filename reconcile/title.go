@@ -20,6 +20,7 @@ func (e entitled) Observe(ctx context.Context) (Observed, error) {
 	if err != nil {
 		return o, err
 	}
+	e.loop.atEdge(ctx, &o)
 	// Without the record, what was adopted would look like somebody else's.
 	if err := e.loop.loadAll(ctx, o); err != nil {
 		return o, err

@@ -1,0 +1,207 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"davit/compose"
+)
+
+// edgeGlance is how often the edge is looked at between passes: one that was
+// restarted without its table is not to wait for the next event.
+const edgeGlance = 2 * time.Second
+
+// atEdge adds what the edge serves to a snapshot.
+func (l *Loop) atEdge(ctx context.Context, o *Observed) {
+	if l.Edge == nil {
+		return
+	}
+	t, err := l.Edge.Look(ctx)
+	if err != nil {
+		t = EdgeTable{Away: err.Error()}
+	}
+	o.Edge = &t
+}
+
+// resting are the stacks on which nobody works. What a pass observes of them after
+// this holds until it starts something.
+func (l *Loop) resting() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]bool{}
+	for name, s := range l.stacks {
+		out[name] = s.work == nil
+	}
+	return out
+}
+
+// mend makes the edge serve what follows from the record and from what runs, where it
+// does not: it lost its table, or containers were started anew and have other
+// addresses. Nothing of this is drift, since it changes no container.
+func (l *Loop) mend(ctx context.Context, o Observed, resting map[string]bool) Observed {
+	if o.Edge == nil {
+		return o
+	}
+	l.noteEdge(o.Edge.Away)
+	if o.Edge.Away != "" || l.ObserveOnly || o.Edge.Generation > 0 && l.mended(*o.Edge, o, resting).same(*o.Edge) {
+		return o
+	}
+	after, err := l.Edge.Change(ctx, func(t EdgeTable) EdgeTable { return l.mended(t, o, resting) })
+	if err != nil {
+		l.Logger.Warn("the edge does not serve what it should", "error", err)
+		return o
+	}
+	l.Logger.Info("the edge serves what it should again", "generation", after.Generation)
+	o.Edge = &after
+	return o
+}
+
+// noteEdge logs when the edge goes away and comes back.
+func (l *Loop) noteEdge(away string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case away != "" && l.edgeAway == "":
+		l.Logger.Warn("the edge is away", "error", away)
+	case away == "" && l.edgeAway != "":
+		l.Logger.Info("the edge is back")
+	}
+	l.edgeAway = away
+}
+
+// mended is t as it should be.
+func (l *Loop) mended(t EdgeTable, o Observed, resting map[string]bool) EdgeTable {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := t
+	for _, r := range t.Routes {
+		s := l.stacks[r.Stack]
+		still := s == nil || resting[r.Stack] && s.work == nil
+		if r = r.refreshed(o, still); still && len(r.Members) == 0 && (s == nil || current(s.history) == nil) {
+			r.Ports = nil
+		}
+		out = out.with(r)
+	}
+	for _, name := range l.inOrder() {
+		if s := l.stacks[name]; s.work == nil && resting[name] {
+			out = l.completed(out, s, o)
+		}
+	}
+	return out
+}
+
+// refreshed is r with its members as they are by now: without those that do not run
+// any more, and with new identities for those that were started anew. Of a stack that
+// is worked on, the snapshot may be older than what r says.
+func (r Route) refreshed(o Observed, still bool) Route {
+	members := r.Members
+	r.Members = nil
+	for _, m := range members {
+		i := slices.IndexFunc(o.Containers, func(c Container) bool { return c.ID == m.Container })
+		switch {
+		case i < 0 && !still, i >= 0 && !still && m.Started.After(o.Containers[i].Started):
+			r.Members = append(r.Members, m)
+		case i < 0:
+		default:
+			if again, ok := m.again(o, o.Containers[i]); ok {
+				r.Members = append(r.Members, again)
+			}
+		}
+	}
+	return r
+}
+
+// again is m as c is by now, unless c is in no state to be handed anything. One that
+// was started anew has to become ready anew.
+func (m Member) again(o Observed, c Container) (Member, bool) {
+	fresh := !c.Started.Equal(m.Started)
+	if !c.Running() || fresh && c.Health != HealthNone && c.Health != Healthy {
+		return m, false
+	}
+	m.Started, m.Address = c.Started, m.addressIn(o, c)
+	return m, m.Address.IsValid()
+}
+
+// completed is t with everything that the current release of a stack at rest has in
+// service, and without the routes of services that it does not declare any more.
+func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
+	now := current(s.history)
+	project := s.declaredBy(now)
+	if project == nil {
+		return t
+	}
+	p := &planner{project: project, desired: Desired{Settled: true, Failed: failedContainers(s.history)}}
+	p.desired.Unproven, p.desired.Served = service(s.history)
+	for _, r := range t.Routes {
+		if _, declared := project.Service(r.Service); r.Stack == s.name && !declared && len(r.Members) == 0 {
+			t = t.with(Route{Stack: r.Stack, Service: r.Service})
+		}
+	}
+	for _, declared := range project.Services {
+		u := &unit{Service: declared}
+		r, _ := t.Route(s.name, u.Name)
+		var ports []string
+		for _, c := range o.ownedBy(s.name, l.Instance) {
+			if c.Service != u.Name || !p.inServiceAtEdge(u, c) {
+				continue
+			}
+			ports = append(ports, c.Edge...)
+			if m, err := MemberOf(c, project); err == nil && r.at(c.ID) < 0 {
+				r.Members = append(r.Members, m)
+			}
+		}
+		switch of := portsOf(u.Ports, ports); {
+		case len(r.Members) == 0: // what comes there waits, unless the port is gone
+			r.Ports = slices.DeleteFunc(slices.Clone(r.Ports), func(x compose.PublishedPort) bool {
+				return !slices.ContainsFunc(u.Ports, func(y compose.PublishedPort) bool { return HostPortOf(x) == HostPortOf(y) })
+			})
+		case len(of) > 0 && !samePorts(of, r.Ports) && !heldBeside(t, r, of):
+			r.Ports = of
+		}
+		t = t.with(r)
+	}
+	return t
+}
+
+// inServiceAtEdge reports whether c is one that the record has in service, and that is
+// fit to be handed something.
+func (p *planner) inServiceAtEdge(u *unit, c Container) bool {
+	fit := c.State == Running && (c.Health == HealthNone || c.Health == Healthy)
+	named := p.joined(u, c) && findable(c)
+	return len(c.Edge) > 0 && fit && named && c.Spec == u.Hash && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
+}
+
+// portsOf are those of the ports that the edge has for containers.
+func portsOf(all []compose.PublishedPort, edge []string) []compose.PublishedPort {
+	return slices.DeleteFunc(slices.Clone(all), func(p compose.PublishedPort) bool { return !slices.Contains(edge, p.Container()) })
+}
+
+// heldBeside reports whether another route of t has one of the ports: whose it is then
+// is for a plan to say.
+func heldBeside(t EdgeTable, r Route, ports []compose.PublishedPort) bool {
+	return slices.ContainsFunc(ports, func(p compose.PublishedPort) bool {
+		h, held := t.Holder(HostPortOf(p))
+		return held && (h.Stack != r.Stack || h.Service != r.Service)
+	})
+}
+
+// watchEdge asks for a pass when the edge has come, or has lost what it served. It
+// returns when ctx ends.
+func (l *Loop) watchEdge(ctx context.Context) {
+	last := int64(-1)
+	for {
+		if sleep(ctx, edgeGlance) != nil {
+			return
+		}
+		t, err := l.Edge.Look(ctx)
+		switch {
+		case err != nil:
+			last = -1
+			continue
+		case last < 0 || t.Generation < last:
+			l.poke()
+		}
+		last = t.Generation
+	}
+}
