@@ -71,7 +71,7 @@ func (t *talk) await(p []byte) (int, error) {
 		if !isTimeout(err) {
 			return n, err
 		}
-		if t.vigil == nil && t.upload == nil {
+		if t.vigil == nil && (t.upload == nil || over(t.upload.done)) {
 			t.vigil = t.watchClient(t.link)
 		}
 		t.age(time.Now())

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// headTimeout is how long a head may take to come once it has begun.
+	// headTimeout is how long a head may take to come once it has begun, unless the
+	// client may not be idle for so long.
 	headTimeout = 10 * time.Second
 	// lastWord is how long an idle connection may still bring a request once the edge
 	// gives its ports up: one that is closed just when its client asks has lost it.
@@ -113,7 +114,7 @@ func (t *talk) receive() bool {
 			}
 			if !bounded && t.x.request.Begun() {
 				bounded = true
-				t.reads = time.Now().Add(headTimeout)
+				t.reads = time.Now().Add(min(headTimeout, t.patience()))
 				t.client.SetReadDeadline(t.reads) // of a connection that is closed, the read says so
 			}
 		}

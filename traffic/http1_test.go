@@ -219,14 +219,10 @@ func TestAHeadThatComesSlowlyIsBounded(t *testing.T) {
 	b := newBed(t, Port{Protocol: ProtocolHTTP, Idle: 200 * time.Millisecond}, telling(t))
 	quiet, slow := b.dial(), b.dial()
 	says(t, slow, "GET / HTTP/1.1\r\nHost: a\r\n")
-	begun := time.Now()
 	ended(t, bufio.NewReader(quiet))
 	in := bufio.NewReader(slow)
 	if resp, _ := hears(t, in, "GET"); resp.StatusCode != 408 {
 		t.Errorf("answered %d", resp.StatusCode)
-	}
-	if time.Since(begun) < headTimeout/2 {
-		t.Error("a head has no time to come")
 	}
 	ended(t, in)
 }
@@ -446,6 +442,7 @@ func TestWebSocketsLiveThroughADrain(t *testing.T) {
 }
 
 func TestServerSentEventsComeAtOnceAndEndWithTheirClient(t *testing.T) {
+	t.Parallel()
 	next, gone := make(chan string), make(chan struct{})
 	b := newBed(t, httpPort, answering(t, func(w http.ResponseWriter, r *http.Request) {
 		defer close(gone)
@@ -484,21 +481,61 @@ func TestServerSentEventsComeAtOnceAndEndWithTheirClient(t *testing.T) {
 }
 
 func TestAClientThatGoesAwayTakesItsRequestWithIt(t *testing.T) {
-	asked, gone := make(chan struct{}), make(chan struct{})
+	for name, body := range map[string]string{"without a body": "", "whose body was sent": strings.Repeat("x", 100_000)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked, gone := make(chan struct{}), make(chan struct{})
+			b := newBed(t, httpPort, answering(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				close(asked)
+				<-r.Context().Done()
+				close(gone)
+			}))
+			conn := b.dial()
+			says(t, conn, fmt.Sprintf("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+			<-asked
+			conn.Close()
+			<-gone
+			b.idle()
+			if failures := b.stands[0].replica.signals.errors.Load(); failures != 0 {
+				t.Error("the replica is blamed")
+			}
+		})
+	}
+}
+
+func TestAClientThatGoesAwayInItsBodyTakesItsRequestWithIt(t *testing.T) {
+	asked, read := make(chan struct{}), make(chan error)
 	b := newBed(t, httpPort, answering(t, func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
-		<-r.Context().Done()
-		close(gone)
+		_, err := io.Copy(io.Discard, r.Body)
+		read <- err
 	}))
 	conn := b.dial()
-	says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	says(t, conn, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nsome")
 	<-asked
 	conn.Close()
-	<-gone
+	if err := <-read; err == nil {
+		t.Error("for the replica the body has come whole")
+	}
 	b.idle()
 	if failures := b.stands[0].replica.signals.errors.Load(); failures != 0 {
 		t.Error("the replica is blamed")
 	}
+}
+
+func TestAReplicaThatDoesNotReadIsNotWaitedForWithoutEnd(t *testing.T) {
+	hold := make(chan struct{})
+	b := newBed(t, Port{Protocol: ProtocolHTTP, Idle: time.Second}, speaking(t, func(net.Conn) { <-hold }))
+	defer close(hold)
+	request := "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + strings.Repeat("x", 30_000_000)
+	conn := b.dial()
+	go io.WriteString(conn, request) // not all of it is taken
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 502 {
+		t.Errorf("answered %v, %v", resp, err)
+	}
+	b.idle()
 }
 
 func TestAKeptConnectionThatTheReplicaClosesCostsNoRequest(t *testing.T) {
@@ -691,6 +728,7 @@ func TestAClientOfADrainingReplicaIsToldToClose(t *testing.T) {
 }
 
 func TestAnEndingPortAnswersOnceMoreAndCloses(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, httpPort, telling(t))
 	busy, quiet := b.dial(), b.dial()
 	in, idle := bufio.NewReader(busy), bufio.NewReader(quiet)

@@ -43,6 +43,7 @@ func (t *talk) send(k *link) *upload {
 
 func (u *upload) run() {
 	defer close(u.done)
+	defer u.link.SetWriteDeadline(time.Time{})
 	lent := u.talk.buffers.get(pieceSize)
 	defer u.talk.buffers.put(lent)
 	for {
@@ -112,8 +113,12 @@ func (u *upload) write(p []byte, last bool) {
 	if u.deaf || len(p) == 0 {
 		return
 	}
+	u.link.SetWriteDeadline(time.Now().Add(u.talk.patience())) // the write tells of errors
 	if _, err := u.link.Write(p); err != nil {
 		u.deaf = true // the answer may be there all the same
+		if isTimeout(err) {
+			u.link.TCPConn.Close() // who does not read in time does not answer either
+		}
 	}
 }
 

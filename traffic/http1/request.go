@@ -16,7 +16,7 @@ type Request struct {
 	Trailers bool
 
 	method, target, host, protocol span
-	begun, done                    bool
+	begun                          bool
 }
 
 // span is a part of the buffer.
