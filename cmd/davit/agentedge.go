@@ -48,6 +48,19 @@ func (f edgeFacts) choose(word string) (edgeChoice, error) {
 	return edgeChoice{}, nil
 }
 
+// edgeHere is the edge of a host for commands that start none: that which runs, or has
+// served here; nil where Docker publishes all ports.
+func edgeHere(ctx context.Context, config Config) *traffic.Client {
+	client := traffic.NewClient(traffic.Socket(config.Data))
+	_, err := client.Versions(ctx)
+	facts := edgeFacts{answers: err == nil, served: traffic.Left(traffic.Dir(config.Data))}
+	if config.Edge == "off" || !facts.answers && !facts.served {
+		client.Close()
+		return nil
+	}
+	return client
+}
+
 // openEdge finds the edge, or starts one. Without one a.edge stays nil.
 func (a *agent) openEdge(ctx context.Context) error {
 	client := traffic.NewClient(traffic.Socket(a.config.Data))
@@ -68,7 +81,6 @@ func (a *agent) openEdge(ctx context.Context) error {
 		return nil
 	}
 	a.edge, a.launchEdge = client, choice.launch
-	a.onClose(client.Close)
 	switch {
 	case !facts.answers && choice.launch:
 		return a.startEdge(ctx)

@@ -18,7 +18,7 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 	if err != nil {
 		return err
 	}
-	g := &agent{config: config, logger: slog.New(slog.DiscardHandler), now: a.Now, watch: func(e reconcile.Event) {
+	g := &agent{config: config, edge: edgeHere(ctx, config), logger: slog.New(slog.DiscardHandler), now: a.Now, watch: func(e reconcile.Event) {
 		if stack == "" || e.Stack == stack {
 			fmt.Fprintln(a.Out, a.eventLine(e))
 		}

@@ -15,6 +15,7 @@ import (
 	"davit/registry"
 	"davit/rollout"
 	"davit/state"
+	"davit/traffic"
 )
 
 // Floor-2 packages do not know each other: that they fit is held here.
@@ -48,6 +49,8 @@ type host struct {
 	executor *rollout.Executor
 	loop     *reconcile.Loop
 	secrets  *secrets
+	// edge owns host ports; nil where Docker publishes all of them.
+	edge *traffic.Client
 	// access is how what the repository holds encrypted is read.
 	access compose.Secrets
 }
@@ -65,9 +68,10 @@ type identity struct {
 	key      []byte
 }
 
-// newHost builds a host on a record. It talks to nobody yet.
-func newHost(config Config, id identity, r record, out outlets) (*host, error) {
-	h := &host{instance: id.instance, key: id.key, secrets: out.secrets, access: openers(config, id)}
+// newHost builds a host on a record, and on an edge if there is one. It talks to
+// nobody yet.
+func newHost(config Config, id identity, r record, out outlets, edge *traffic.Client) (*host, error) {
+	h := &host{instance: id.instance, key: id.key, secrets: out.secrets, access: openers(config, id), edge: edge}
 	h.access.Learn = h.secrets.learn
 	var err error
 	h.engine, err = engine.New(engine.Options{
@@ -80,9 +84,13 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 	if strings.HasPrefix(config.Engine, "unix://") {
 		disk.Engine = "/var/lib/docker"
 	}
-	h.executor = rollout.New(rollout.Options{
-		Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: out.logger,
-	})
+	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: out.logger}
+	var board *reconcile.Switchboard
+	if edge != nil {
+		board = reconcile.NewSwitchboard(ports{edge: edge, instance: id.instance})
+		work.Edge = board
+	}
+	h.executor = rollout.New(work)
 	resolver, err := registry.New(registry.Options{ConfigDir: config.DockerConfig, Insecure: config.InsecureRegistries})
 	if err != nil {
 		return nil, err
@@ -93,7 +101,7 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 	}
 	h.loop = reconcile.New(reconcile.Options{
 		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
-		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r,
+		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r, Edge: board,
 		Memory: r, Sources: names(config.followed()), Parallel: config.Parallel,
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
@@ -107,13 +115,18 @@ func openers(config Config, id identity) compose.Secrets {
 	return compose.Secrets{KeyFile: config.AgeKeyFile, Dir: filepath.Join(config.SecretsDir, id.instance)}
 }
 
-func (h *host) close() error { return h.engine.Close() }
+func (h *host) close() error {
+	if h.edge != nil {
+		h.edge.Close()
+	}
+	return h.engine.Close()
+}
 
 // stacks loads revisions for this host and learns their secrets on the way.
 func (h *host) stacks(s Source, r record) loader {
 	owners := func(ctx context.Context) (map[string]reconcile.Owner, error) { return reconcile.RecallOwners(ctx, r) }
 	return learned{stacks: stacks{
-		source: s.Name, config: s.Config, key: h.key, access: h.access, recorded: r.Stacks, owners: owners,
+		source: s.Name, config: s.Config, edged: h.edge != nil, key: h.key, access: h.access, recorded: r.Stacks, owners: owners,
 	}, secrets: h.secrets}
 }
 

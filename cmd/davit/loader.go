@@ -20,7 +20,9 @@ type stacks struct {
 	// source is the source's name.
 	source string
 	config Config
-	key    []byte
+	// edged is true where an edge may own host ports.
+	edged bool
+	key   []byte
 	// access is how what the repository holds encrypted is read.
 	access compose.Secrets
 	// recorded names the stacks with a history.
@@ -69,7 +71,7 @@ func (l stacks) Load(ctx context.Context, r reconcile.Revision) (reconcile.Decla
 func (l stacks) options(s compose.Stack, r reconcile.Revision) compose.LoadOptions {
 	o := compose.LoadOptions{
 		Root: r.Dir, Env: l.config.Env, DataDir: l.config.Data, Key: l.key, Secrets: l.access,
-		Policy: l.policy, Socket: l.config.socket(),
+		Policy: l.policy, Socket: l.config.socket(), Edge: l.edged,
 		Variables: compose.Variables{Version: plainVersion(r), Tag: r.Tag, Commit: r.Commit, Ref: r.Ref},
 	}
 	if l.config.EnvDir != "" {

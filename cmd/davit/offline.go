@@ -40,7 +40,7 @@ func lookAt(ctx context.Context, config Config) (*without, error) {
 		return nil, errors.Join(err, w.record.close())
 	}
 	config = w.config
-	w.host, err = newHost(config, id, w.record, outlets{emit: silent, logger: slog.New(slog.DiscardHandler), secrets: newSecrets()})
+	w.host, err = newHost(config, id, w.record, outlets{emit: silent, logger: slog.New(slog.DiscardHandler), secrets: newSecrets()}, edgeHere(ctx, config))
 	if err != nil {
 		return nil, errors.Join(err, w.record.close())
 	}

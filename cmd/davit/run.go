@@ -152,7 +152,7 @@ func (a *agent) openHost(ctx context.Context) error {
 	if a.config, err = withRecalled(ctx, a.config, a.store); err != nil {
 		return err
 	}
-	a.host, err = newHost(a.config, a.id, a.store, outlets{emit: a.stream.emit, logger: a.logger, secrets: a.secrets})
+	a.host, err = newHost(a.config, a.id, a.store, outlets{emit: a.stream.emit, logger: a.logger, secrets: a.secrets}, a.edge)
 	if err != nil {
 		return err
 	}

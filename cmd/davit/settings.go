@@ -78,6 +78,8 @@ func hostSettings() []setting {
 		textSetting("policy", "file of what stacks may ask of this host (default: the permissive preset)", "FILE", func(o *Config) *string { return &o.Policy }).asPath(),
 		choiceSetting("adopt", "which running projects are taken over unasked: identical, all or none (default identical)",
 			[]string{"identical", "all", "none"}, func(o *Config) *string { return &o.Adopt }),
+		choiceSetting("edge", "who has the host ports of services that are replaced without a gap: an edge where one runs or a terminal can start it (auto, the default); always an edge (on); always Docker (off)",
+			edgeWords(), func(o *Config) *string { return &o.Edge }),
 		choiceSetting("mode", "observe plans and reports and never acts (default run)", []string{"run", "observe"},
 			func(o *Config) *string { return &o.Mode }),
 		{key: "keep_releases", usage: "how many good releases keep their images", kind: "N", set: func(o *Config, v string) (err error) {
@@ -104,9 +106,7 @@ func engineSetting() setting {
 func agentSettings() []setting {
 	webhook := setting{key: "webhook", usage: "receiver of events: url=URL[,name=NAME][,secret_file=FILE][,events=KIND|KIND]", kind: "SPEC", many: true,
 		set: setWebhook, clear: func(o *Config) { o.Webhooks = nil }}
-	edge := choiceSetting("edge", "who has the host ports of services that can be replaced without a gap: an edge if one runs, or a terminal can start it (auto, the default); an edge (on); Docker (off)",
-		edgeWords(), func(o *Config) *string { return &o.Edge })
-	return append(repositorySettings(), webhook, edge)
+	return append(repositorySettings(), webhook)
 }
 
 // repositorySettings say which repository is followed, and how.

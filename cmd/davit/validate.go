@@ -77,7 +77,7 @@ func (v *validateCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := inspect(ctx, stacks{config: source.Config, access: blind(source.Config)}, r)
+	found, err := inspect(ctx, stacks{config: source.Config, edged: source.Edge != "off", access: blind(source.Config)}, r)
 	if err != nil {
 		return err
 	}
