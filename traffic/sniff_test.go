@@ -318,7 +318,7 @@ func TestAnHTTP2ServersSettingsAreNoGreeting(t *testing.T) {
 func TestWhatComesInPiecesIsHeardWhole(t *testing.T) {
 	for name, pieces := range map[string][]string{
 		"HTTP/2's preface in two": {"PRI * HTTP/2.0\r", "\n\r\nSM\r\n\r\n"},
-		"HTTP/1 in letters":       strings.Split("GET / HTTP/1.1\r\n", ""),
+		"HTTP/1 in letters":       append([]string{"GET /"}, strings.Split(" HTTP/1.1\r\n", "")...),
 		"TLS after one byte":      {"\x16", "\x03\x01"},
 	} {
 		t.Run(name, func(t *testing.T) {
