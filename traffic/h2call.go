@@ -36,7 +36,11 @@ func newCall(h *h2conn, w http.ResponseWriter, r *http.Request) *call {
 // answer lets replicas try until one has answered, or none is left.
 func (c *call) answer() {
 	if c.r.Method == http.MethodConnect {
-		http.Error(c.w, "This is no proxy.", http.StatusMethodNotAllowed)
+		c.reject(http.StatusMethodNotAllowed, "this is no proxy")
+		return
+	}
+	if mistake := h2mistake(c.r); mistake != "" {
+		c.reject(http.StatusBadRequest, mistake)
 		return
 	}
 	c.prepare()
@@ -111,6 +115,12 @@ func h2target(r *http.Request, address string) *url.URL {
 func (c *call) refuse(why reason) {
 	c.w.Header().Set(reasonField, why.String())
 	http.Error(c.w, strings.TrimSuffix(why.text(), "\n"), why.status())
+}
+
+// reject answers what is no proper request.
+func (c *call) reject(status int, mistake string) {
+	c.w.Header().Set(reasonField, badMessage)
+	http.Error(c.w, "The request was refused: "+mistake+".", status)
 }
 
 // hopByHop reports whether a field is about one connection only: RFC 9110, 7.6.1.

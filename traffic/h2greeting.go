@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -19,41 +20,59 @@ const greetingTimeout = 5 * time.Second
 var errRefusesH2 = errors.New("the replica does not speak HTTP/2")
 
 // greeting is a connection of which it is to be found out whether the replica speaks
-// HTTP/2, by the first frame that it sends.
+// HTTP/2, by the first frame that it sends: its settings.
 type greeting struct {
 	net.Conn
-	head   []byte
-	judged bool
-	told   chan error
+	// head is what was read of the first frame's head, rest how much of its payload was
+	// not.
+	head []byte
+	rest int
+	over bool
+	told chan error
 }
 
 func newGreeting(conn net.Conn) *greeting { return &greeting{Conn: conn, told: make(chan error, 1)} }
 
-// Read is called by one goroutine, from the beginning.
+// Read is called by one goroutine, from the beginning. When it reads on after the
+// settings, it has heeded them: what may be sent at once is known then.
 func (g *greeting) Read(p []byte) (int, error) {
+	if !g.over && len(g.head) == h2headLength && g.rest == 0 {
+		g.tell(nil)
+	}
 	n, err := g.Conn.Read(p)
-	if !g.judged {
+	if !g.over {
 		g.judge(p[:n], err)
 	}
 	return n, err
 }
 
+const h2headLength = 9
+
 func (g *greeting) judge(p []byte, err error) {
-	const headLength, settings, ack = 9, 4, 1
-	g.head = append(g.head, p[:min(len(p), headLength-len(g.head))]...)
-	switch {
-	case len(g.head) == headLength:
-		if g.head[3] != settings || g.head[4]&ack != 0 || [4]byte(g.head[5:]) != [4]byte{} {
-			err = errRefusesH2
-		} else {
-			err = nil
+	const settings, ack = 4, 1
+	if missing := h2headLength - len(g.head); missing > 0 {
+		n := min(len(p), missing)
+		g.head = append(g.head, p[:n]...)
+		if n == missing {
+			g.rest = int(binary.BigEndian.Uint32(g.head) >> 8)
+			if g.head[3] != settings || g.head[4]&ack != 0 || [4]byte(g.head[5:]) != [4]byte{} {
+				g.tell(errRefusesH2)
+				return
+			}
 		}
-	case err == nil:
-		return // there is more to come
-	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
+		p = p[n:]
+	}
+	g.rest -= min(g.rest, len(p))
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		err = errRefusesH2
 	}
-	g.judged = true
+	if err != nil {
+		g.tell(err)
+	}
+}
+
+func (g *greeting) tell(err error) {
+	g.over = true
 	g.told <- err
 }
 

@@ -301,7 +301,7 @@ func TestWhatLastsIsAStream(t *testing.T) {
 				if requests, streams := r.underway(); requests != 1 || streams != 0 {
 					t.Errorf("at first %d and %d", requests, streams)
 				}
-				time.Sleep(2)
+				time.Sleep(2 * time.Nanosecond)
 				synctest.Wait()
 				if _, streams := r.underway(); (streams == 1) != c.stream {
 					t.Errorf("then there are %d streams", streams)
@@ -333,5 +333,214 @@ func TestABodyCanBeHadAgainUntilItWasRead(t *testing.T) {
 	u.Close()
 	if u.reopen() || u.untouched() {
 		t.Error("what was read could be had again")
+	}
+}
+
+func TestAMalformedHTTP2RequestReachesNobody(t *testing.T) {
+	var seen atomic.Int32
+	count := func(http.ResponseWriter, *http.Request) { seen.Add(1) }
+	b := newBed(t, Port{Protocol: ProtocolHTTP}, answering(t, count), answeringH1(t, count))
+	for name, block := range map[string][]byte{
+		"a method with a request in it": fields(":method", "GET /admin HTTP/1.1", ":scheme", "http", ":path", "/", ":authority", "web"),
+		"a path with a request in it":   fields(":method", "GET", ":scheme", "http", ":path", "/ HTTP/1.1 x", ":authority", "web"),
+		"a path that is a URL":          fields(":method", "GET", ":scheme", "http", ":path", "http://other/", ":authority", "web"),
+		"a star that is no question":    fields(":method", "GET", ":scheme", "http", ":path", "*", ":authority", "web"),
+		"a host with a path":            fields(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "web/x"),
+		"a host with a user":            fields(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "me@web"),
+		"a host with a space":           fields(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "we b"),
+		"a length without a body":       fields(":method", "POST", ":scheme", "http", ":path", "/", ":authority", "web", "content-length", "5"),
+		"two lengths":                   fields(":method", "POST", ":scheme", "http", ":path", "/", ":authority", "web", "content-length", "0", "content-length", "5"),
+		"a length that is none":         fields(":method", "POST", ":scheme", "http", ":path", "/", ":authority", "web", "content-length", "+0"),
+		"fields of a connection":        fields(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "web", "transfer-encoding", "chunked"),
+		"a field with a line in it":     fields(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "web", "x", "a\r\nb: c"),
+		"no path":                       fields(":method", "GET", ":scheme", "http", ":authority", "web"),
+		"a name in capitals":            fields(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "web", "X-Y", "z"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := b.h2raw()
+			c.send(h2headers, h2endStream|h2endHeaders, 1, block)
+			if head, status := c.answer(); head != nil && head[3] == h2headers && status != "400" {
+				t.Errorf("it was answered with %s", status)
+			}
+		})
+	}
+	if n := seen.Load(); n != 0 {
+		t.Errorf("%d reached a replica", n)
+	}
+}
+
+// answer reads up to what a stream ends with: an answer, whose status is returned, or
+// a reset.
+func (c *h2raw) answer() (head []byte, status string) {
+	c.t.Helper()
+	for {
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(c.conn, head); err != nil {
+			return nil, ""
+		}
+		payload := make([]byte, binary.BigEndian.Uint32(head)>>8)
+		if _, err := io.ReadFull(c.conn, payload); err != nil {
+			return nil, ""
+		}
+		switch head[3] {
+		case h2reset, h2goAway:
+			return head, ""
+		case h2headers:
+			// The statuses that HPACK has a number for are all that are expected.
+			statuses := map[byte]string{0x88: "200", 0x8c: "400", 0x8e: "500"}
+			return head, statuses[payload[0]]
+		}
+	}
+}
+
+func TestAQuestionAboutTheServerIsAnsweredByTheReplica(t *testing.T) {
+	b := newBed(t, Port{Protocol: ProtocolHTTP}, answering(t, described))
+	c := b.h2raw()
+	c.send(h2headers, h2endStream|h2endHeaders, 1, fields(":method", "OPTIONS", ":scheme", "http", ":path", "*", ":authority", "web"))
+	if _, status := c.answer(); status != "200" {
+		t.Errorf("it was answered with %s", status)
+	}
+}
+
+// replicaOf is a stand that sends these frames as soon as a request has come.
+func replicaOf(t *testing.T, frames ...[]byte) *stand {
+	t.Helper()
+	return speaking(t, func(conn net.Conn) {
+		c := &h2raw{t: t, conn: conn}
+		io.ReadFull(conn, make([]byte, 24)) // without a preface, no frame follows
+		conn.Write(frame(h2settings, 0, 0, []byte{0, 3, 0, 0, 0, 1}))
+		if head, _ := c.until(h2headers); head == nil {
+			return
+		}
+		conn.Write(bytes.Join(frames, nil))
+		c.until(h2goAway) // or the end
+	})
+}
+
+func TestAReplicaThatBreaksTheProtocolIsHeldToBeBroken(t *testing.T) {
+	answer := frame(h2headers, h2endStream|h2endHeaders, 1, fields(":status", "200"))
+	hint := frame(h2headers, h2endHeaders, 1, fields(":status", "103"))
+	for name, c := range map[string]struct {
+		frames [][]byte
+		status int
+	}{
+		"it answers":                  {[][]byte{answer}, 200},
+		"a few hints":                 {[][]byte{hint, hint, answer}, 200},
+		"hints without end":           {[][]byte{bytes.Repeat(hint, 5000), answer}, 502},
+		"a status that is none":       {[][]byte{frame(h2headers, h2endStream|h2endHeaders, 1, fields(":status", "99"))}, 502},
+		"a status that is no number":  {[][]byte{frame(h2headers, h2endStream|h2endHeaders, 1, fields(":status", "fine"))}, 502},
+		"no status":                   {[][]byte{frame(h2headers, h2endStream|h2endHeaders, 1, fields("x", "y"))}, 502},
+		"fields without end":          {[][]byte{frame(h2headers, 0, 1, fields(":status", "200")), bytes.Repeat(frame(h2continuation, 0, 1, fields("x", strings.Repeat("x", 8000))), 100)}, 502},
+		"an answer to somebody else":  {[][]byte{frame(h2headers, h2endStream|h2endHeaders, 7, fields(":status", "200")), frame(h2goAway, 0, 0, make([]byte, 8))}, 502},
+		"a frame that is too long":    {[][]byte{frame(h2data, 0, 1, make([]byte, 2<<20))}, 502},
+		"a refusal":                   {[][]byte{frame(h2reset, 0, 1, []byte{0, 0, 0, 7})}, 502},
+		"a length that is not kept":   {[][]byte{frame(h2headers, h2endStream|h2endHeaders, 1, fields(":status", "200", "content-length", "5"))}, 0},
+		"a body beyond its length":    {[][]byte{frame(h2headers, h2endHeaders, 1, fields(":status", "200", "content-length", "1")), frame(h2data, h2endStream, 1, []byte("toolong"))}, 0},
+		"fields that end connections": {[][]byte{frame(h2headers, h2endStream|h2endHeaders, 1, fields(":status", "200", "connection", "close", "transfer-encoding", "chunked"))}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, Port{Protocol: ProtocolHTTP}, replicaOf(t, c.frames...))
+			res, _, err := b.try(b.h2client(), "POST", "/", nil)
+			switch {
+			case c.status == 0 && err == nil:
+				t.Errorf("%s is taken to be whole", res.Status)
+			case c.status != 0 && (err != nil || res.StatusCode != c.status):
+				t.Errorf("got %v, %v", res, err)
+			}
+			b.stands[0].stop()
+			b.idle()
+		})
+	}
+}
+
+func TestAReplicaThatTakesOneRequestAtATimeGetsMoreConnections(t *testing.T) {
+	var conns atomic.Int32
+	one := speaking(t, func(conn net.Conn) {
+		conns.Add(1)
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		server := &http.Server{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1}, Handler: http.HandlerFunc(grpc)}
+		server.Serve(h2listener{newH2wire(&client{Conn: conn})})
+	})
+	b := newBed(t, Port{Protocol: ProtocolHTTP}, one)
+	client := b.h2client()
+	var open []*stream
+	for range 3 {
+		s := b.stream(client, "/echo")
+		s.echoes("line")
+		open = append(open, s)
+	}
+	for _, s := range open {
+		s.up.Close()
+		s.ends("", "0")
+	}
+	if n := conns.Load(); n != 3 {
+		t.Errorf("there were %d connections", n)
+	}
+}
+
+func TestAReplicaIsToldByPROXYWhoTheHTTP2ClientIs(t *testing.T) {
+	told := make(chan string, 2)
+	one := speaking(t, func(conn net.Conn) {
+		line := make([]byte, 0, 64)
+		for one := make([]byte, 1); !bytes.HasSuffix(line, []byte("\n")); line = append(line, one[0]) {
+			if _, err := conn.Read(one); err != nil {
+				return
+			}
+		}
+		told <- string(line)
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		server := &http.Server{Protocols: protocols, Handler: http.HandlerFunc(described)}
+		server.Serve(h2listener{newH2wire(&client{Conn: conn})})
+	})
+	b := newBed(t, Port{Protocol: ProtocolHTTP, SendProxy: 1}, one)
+	for range 2 {
+		if res, _ := b.ask(b.h2client(), "GET", "/", nil); res.StatusCode != 200 {
+			t.Fatal(res.Status)
+		}
+		if line := <-told; !strings.HasPrefix(line, "PROXY TCP4 127.0.0.1 127.0.0.1 ") {
+			t.Errorf("it was told %q", line)
+		}
+	}
+}
+
+func TestAReplicaIsKnownByItsFirstFrame(t *testing.T) {
+	settings := string(frame(h2settings, 0, 0, make([]byte, 12)))
+	for name, c := range map[string]struct {
+		says string
+		want error
+	}{
+		"settings":                   {settings, nil},
+		"settings that are empty":    {string(frame(h2settings, 0, 0, nil)), nil},
+		"settings and more":          {settings + settings, nil},
+		"half of the settings":       {settings[:15], errRefusesH2},
+		"a number of bytes too few":  {settings[:8], errRefusesH2},
+		"nothing":                    {"", errRefusesH2},
+		"an error in HTTP/1":         {"HTTP/1.1 400 Bad Request\r\n\r\n", errRefusesH2},
+		"an acknowledgement":         {string(frame(h2settings, h2ack, 0, nil)), errRefusesH2},
+		"settings of a stream":       {string(frame(h2settings, 0, 1, nil)), errRefusesH2},
+		"another frame of HTTP/2":    {string(frame(h2headers, 0, 0, nil)), errRefusesH2},
+		"a greeting of another kind": {"220 mail.example ESMTP\r\n", errRefusesH2},
+	} {
+		for _, size := range []int{1, 9, 1000} {
+			near, far := net.Pipe()
+			g := newGreeting(near)
+			go func() {
+				for rest := c.says; len(rest) > 0; {
+					n := min(size, len(rest))
+					if _, err := io.WriteString(far, rest[:n]); err != nil {
+						break
+					}
+					rest = rest[n:]
+				}
+				far.Close()
+			}()
+			go io.Copy(io.Discard, g) // to the end
+			if err := g.wait(t.Context()); err != c.want {
+				t.Errorf("%s, by %d: %v", name, size, err)
+			}
+			near.Close()
+		}
 	}
 }

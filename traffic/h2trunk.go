@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -25,8 +26,8 @@ type trunk struct {
 
 	mu    sync.Mutex
 	conns []*http.ClientConn
-	// dialling is closed when the connection that is being made is there, or not.
-	dialling chan struct{}
+	// growing is the connection that is being made, nil while none is.
+	growing *growth
 	// plain is true once the replica has refused HTTP/2 and answered in HTTP/1, by way
 	// of h1, which is made when it is needed.
 	plain bool
@@ -36,6 +37,12 @@ type trunk struct {
 type trunkKey struct {
 	identity identity
 	address  netip.AddrPort
+}
+
+// growth is the making of a connection. Once done is closed, err is why there is none.
+type growth struct {
+	done chan struct{}
+	err  error
 }
 
 // errUndialled is why a request was not sent to anybody.
@@ -80,19 +87,23 @@ func repeatable(req *http.Request) bool {
 }
 
 // reserve finds room for one request on a connection, which is fresh if it was made
-// for it.
+// for it. Who waits for a connection that another request makes shares its failure,
+// unless that was that the other one was cancelled.
 func (t *trunk) reserve(ctx context.Context) (conn *http.ClientConn, fresh bool, err error) {
 	for {
-		conn, wait := t.room()
+		conn, growing, mine := t.room()
 		switch {
 		case conn != nil:
 			return conn, false, nil
-		case wait == nil:
-			conn, err := t.extend(ctx)
+		case mine:
+			conn, err := t.grow(ctx, growing)
 			return conn, true, err
 		}
 		select {
-		case <-wait:
+		case <-growing.done:
+			if growing.err != nil {
+				return nil, false, growing.err
+			}
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
 		}
@@ -100,46 +111,42 @@ func (t *trunk) reserve(ctx context.Context) (conn *http.ClientConn, fresh bool,
 }
 
 // room reserves a place on a connection that is there. Otherwise it returns what to
-// wait for, or nil if the caller is to extend the trunk.
-func (t *trunk) room() (conn *http.ClientConn, wait <-chan struct{}) {
+// wait for, or, if that is the caller's own, to make.
+func (t *trunk) room() (conn *http.ClientConn, growing *growth, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	kept := t.conns[:0]
-	for _, c := range t.conns {
-		if c.Err() == nil {
-			kept = append(kept, c)
-		}
-	}
-	clear(t.conns[len(kept):])
-	t.conns = kept
+	t.conns = slices.DeleteFunc(t.conns, func(c *http.ClientConn) bool { return c.Err() != nil })
 	for _, c := range t.conns {
 		if c.Reserve() == nil {
-			return c, nil
+			return c, nil, false
 		}
 	}
-	if t.dialling != nil {
-		return nil, t.dialling
+	if t.growing != nil {
+		return nil, t.growing, false
 	}
-	t.dialling = make(chan struct{})
-	return nil, nil
+	t.growing = &growth{done: make(chan struct{})}
+	return nil, t.growing, true
 }
 
-// extend makes another connection, with a place reserved on it, and lets those go on
-// who wait for it.
-func (t *trunk) extend(ctx context.Context) (*http.ClientConn, error) {
+// grow makes another connection, with a place reserved on it.
+func (t *trunk) grow(ctx context.Context, growing *growth) (*http.ClientConn, error) {
 	conn, err := t.connect(ctx)
+	if err == nil && conn.Reserve() != nil {
+		conn.Close()
+		err = fmt.Errorf("%w: it takes no requests", errUndialled)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	close(t.dialling)
-	t.dialling = nil
+	if err == nil {
+		t.conns = append(t.conns, conn)
+	} else if ctx.Err() == nil {
+		growing.err = err
+	}
+	t.growing = nil
+	close(growing.done)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Reserve(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("%w: it takes no requests: %w", errUndialled, err)
-	}
-	t.conns = append(t.conns, conn)
 	return conn, nil
 }
 
