@@ -19,7 +19,7 @@ type Edge interface {
 	// ErrEdgeUnavailable where nobody answers.
 	Look(ctx context.Context) (EdgeTable, error)
 	// Apply makes it serve t in the place of the table before. When it returns nil, t
-	// holds for every connection and request that begins.
+	// holds for every connection and request that begins; what it cannot open, Look says.
 	Apply(ctx context.Context, t EdgeTable) error
 }
 
@@ -30,6 +30,9 @@ type EdgeTable struct {
 	Generation int64
 	// Routes are sorted by stack and service.
 	Routes []Route
+	// Closed are the ports that the edge could not open yet, and why, as it says. It means
+	// nothing in a table that it is given.
+	Closed map[HostPort]string
 	// Away is why nobody knows what the edge serves, "" for a table that is known.
 	Away string
 }

@@ -39,7 +39,42 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 	_, err := e.edge.Change(ctx, func(table reconcile.EdgeTable) reconcile.EdgeTable {
 		return table.Shifted(job.Plan.Stack, t.step.Service, t.step.Shift, to, time.Now())
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return e.opened(ctx, t.step.Shift)
+}
+
+// openLimit is how long the edge may take to open a port that was somebody else's a
+// moment ago: an engine closes those of a container some time after it has ended.
+const openLimit = 10 * time.Second
+
+// opened waits until the ports of s are open.
+func (e *Executor) opened(ctx context.Context, s reconcile.Shift) error {
+	for until := time.Now().Add(openLimit); ; {
+		table, err := e.edge.Look(ctx)
+		if err != nil {
+			return err
+		}
+		closed := shut(table, s)
+		if closed == nil || !time.Now().Before(until) {
+			return closed
+		}
+		if err := pause(ctx, pollMax); err != nil {
+			return err
+		}
+	}
+}
+
+// shut says which of the ports of s the edge could not open.
+func shut(table reconcile.EdgeTable, s reconcile.Shift) error {
+	for _, p := range s.Ports {
+		h := reconcile.HostPortOf(p)
+		if why, closed := table.Closed[h]; closed {
+			return reconcile.WithHint(fmt.Errorf("the edge cannot open host port %s: %s", h, why), "find out who has it: ss -lnp 'sport = %d'", h.Port)
+		}
+	}
+	return nil
 }
 
 // drain carries a StepDrain out: it returns once the container gets nothing new and

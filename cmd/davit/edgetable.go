@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,11 +38,10 @@ func (p ports) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 
 // Apply implements reconcile.Edge.
 func (p ports) Apply(ctx context.Context, t reconcile.EdgeTable) error {
-	ack, err := p.edge.Apply(ctx, writeTable(p.instance, t))
-	if err != nil {
+	if _, err := p.edge.Apply(ctx, writeTable(p.instance, t)); err != nil {
 		return unavailableEdge(err)
 	}
-	return closedPorts(ack)
+	return nil
 }
 
 // unavailableEdge tells an edge that could not be asked from one that refused.
@@ -55,17 +53,21 @@ func unavailableEdge(err error) error {
 	return fmt.Errorf("%w: %w", reconcile.ErrEdgeUnavailable, err)
 }
 
-// closedPorts are those that the edge could not open. That a host has no IPv6 is not
-// an error where a port is published at all of its addresses.
-func closedPorts(ack traffic.Acknowledgement) error {
-	var mistakes []error
-	for _, key := range slices.Sorted(maps.Keys(ack.Closed)) {
-		why := ack.Closed[key]
-		if !strings.Contains(key, "[::]") || !strings.Contains(why, syscall.EAFNOSUPPORT.Error()) {
-			mistakes = append(mistakes, fmt.Errorf("the edge cannot open %s: %s", key, why))
+// closedPorts are those of the table that the edge could not open, and why. That a
+// host has no IPv6 is none where a port is published at all of its addresses.
+func closedPorts(t traffic.Table, s traffic.State) map[reconcile.HostPort]string {
+	out := map[reconcile.HostPort]string{}
+	for _, p := range t.Ports {
+		i := slices.IndexFunc(s.Ports, func(state traffic.PortState) bool { return state.Key == p.Key() })
+		if i < 0 || s.Ports[i].Closed == "" {
+			continue
+		}
+		why := s.Ports[i].Closed
+		if p.Address.Addr() != netip.IPv6Unspecified() || !strings.Contains(why, syscall.EAFNOSUPPORT.Error()) {
+			out[reconcile.HostPortOf(readPort(p))] = why
 		}
 	}
-	return errors.Join(mistakes...)
+	return out
 }
 
 // writeTable is t in the edge's words.
@@ -116,7 +118,7 @@ func listensAt(p compose.PublishedPort) []netip.AddrPort {
 
 // readTable is t in the hub's words, with what the state says is in flight.
 func readTable(t traffic.Table, s traffic.State) reconcile.EdgeTable {
-	out := reconcile.EdgeTable{Generation: t.Generation}
+	out := reconcile.EdgeTable{Generation: t.Generation, Closed: closedPorts(t, s)}
 	for _, p := range t.Ports {
 		at := slices.IndexFunc(out.Routes, func(r reconcile.Route) bool { return r.Stack == p.Stack && r.Service == p.Service })
 		if at < 0 {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +26,7 @@ func TestATableIsReadAsItWasWritten(t *testing.T) {
 	draining.Draining, draining.Limits = then.Add(time.Hour), compose.Drain{Timeout: time.Second, Streams: time.Minute}
 	busy := member("b")
 	busy.Requests, busy.Streams = 3, 1
-	want := reconcile.EdgeTable{Generation: 7, Routes: []reconcile.Route{
+	want := reconcile.EdgeTable{Generation: 7, Closed: map[reconcile.HostPort]string{}, Routes: []reconcile.Route{
 		{Stack: "dns", Service: "resolver", Ports: []compose.PublishedPort{port(53, func(p *compose.PublishedPort) { p.Network = "udp" })}},
 		{Stack: "shop", Service: "api", Members: []reconcile.Member{member("c")}, Ports: []compose.PublishedPort{
 			port(81, func(p *compose.PublishedPort) {
@@ -67,13 +66,16 @@ func TestATableIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAPortThatTheEdgeCannotOpenIsAnError(t *testing.T) {
-	taken := traffic.Acknowledgement{Closed: map[string]string{"tcp 0.0.0.0:80": "bind: address already in use"}}
-	if err := closedPorts(taken); err == nil || !strings.Contains(err.Error(), "tcp 0.0.0.0:80: bind: address already in use") {
-		t.Error(err)
-	}
-	old := traffic.Acknowledgement{Closed: map[string]string{"tcp [::]:80": "socket: address family not supported by protocol"}}
-	if err := closedPorts(old); err != nil {
-		t.Errorf("of a host without IPv6: %v", err)
+func TestPortsThatTheEdgeCannotOpenAreNamed(t *testing.T) {
+	table := writeTable("host", reconcile.EdgeTable{Generation: 1, Routes: []reconcile.Route{
+		{Stack: "shop", Service: "web", Ports: []compose.PublishedPort{{Network: "tcp", Host: 80, Target: 8080}, {Network: "tcp", Host: 81, Target: 8081}}},
+	}})
+	state := traffic.State{Ports: []traffic.PortState{
+		{Key: "tcp 0.0.0.0:80", Closed: "bind: address already in use"}, {Key: "tcp [::]:80"},
+		{Key: "tcp 0.0.0.0:81"}, {Key: "tcp [::]:81", Closed: "socket: address family not supported by protocol"}, // a host without IPv6
+	}}
+	want := map[reconcile.HostPort]string{{Network: "tcp", Port: 80}: "bind: address already in use"}
+	if got := readTable(table, state).Closed; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -18,6 +18,8 @@ type Edge struct {
 	// Work is how long requests take to end once nothing new begins. It is set before
 	// the edge is used.
 	Work time.Duration
+	// Taken are ports that another program has; set as Work is.
+	Taken []reconcile.HostPort
 
 	// What follows is under the engine's lock.
 	table reconcile.EdgeTable
@@ -44,6 +46,7 @@ func (x *Edge) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 		return reconcile.EdgeTable{}, err
 	}
 	t := copied(x.table)
+	t.Closed = x.closed()
 	now := x.engine.now()
 	for _, r := range t.Routes {
 		for i := range r.Members {
@@ -100,14 +103,28 @@ func (x *Edge) possible(t reconcile.EdgeTable) error {
 				return fmt.Errorf("port %s is there twice", h)
 			}
 			taken = append(taken, h)
-			for _, c := range x.engine.containers {
-				if slices.ContainsFunc(c.published(), h.Overlaps) {
-					return fmt.Errorf("listen on %s: address already in use", h)
-				}
-			}
 		}
 	}
 	return nil
+}
+
+// closed are the ports that somebody else has.
+func (x *Edge) closed() map[reconcile.HostPort]string {
+	out := map[reconcile.HostPort]string{}
+	for _, r := range x.table.Routes {
+		for _, p := range r.Ports {
+			h := reconcile.HostPortOf(p)
+			for _, c := range x.engine.containers {
+				if slices.ContainsFunc(c.published(), h.Overlaps) {
+					out[h] = "address already in use"
+				}
+			}
+			if slices.Contains(x.Taken, h) {
+				out[h] = "address already in use"
+			}
+		}
+	}
+	return out
 }
 
 // holds reports whether the edge listens on the port.
