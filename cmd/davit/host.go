@@ -84,7 +84,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	if strings.HasPrefix(config.Engine, "unix://") {
 		disk.Engine = "/var/lib/docker"
 	}
-	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: out.logger}
+	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: rollout.Preflights{disk, rollout.Ports{}}, Scrub: h.secrets.scrub, Logger: out.logger}
 	var board *reconcile.Switchboard
 	if edge != nil {
 		board = reconcile.NewSwitchboard(ports{edge: edge, instance: id.instance})
