@@ -525,6 +525,7 @@ func TestAClientThatGoesAwayInItsBodyTakesItsRequestWithIt(t *testing.T) {
 }
 
 func TestAReplicaThatDoesNotReadIsNotWaitedForWithoutEnd(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	b := newBed(t, Port{Protocol: ProtocolHTTP, Idle: time.Second}, speaking(t, func(net.Conn) { <-hold }))
 	defer close(hold)
@@ -827,4 +828,116 @@ func TestReplacementsUnderLoadLoseNothing(t *testing.T) {
 	if failed.Load() > 0 {
 		t.Errorf("%d of %d requests failed", failed.Load(), asked.Load())
 	}
+}
+
+func TestEveryRequestTellsWhoseItIsByAPROXYHeader(t *testing.T) {
+	b := newBed(t, Port{Protocol: ProtocolHTTP, SendProxy: 1}, speaking(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		header, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(header), header)
+		}
+	}))
+	for range 3 {
+		conn := b.dial()
+		in := bufio.NewReader(conn)
+		for range 2 {
+			says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			source := ends(conn.LocalAddr())
+			want := fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %d ", source.Port())
+			if _, body := hears(t, in, "GET"); !strings.HasPrefix(body, want) {
+				t.Fatalf("the replica was told %q, not %q", body, want)
+			}
+		}
+	}
+}
+
+func TestAKeptConnectionBelongsToItsReplicaAndNotToAnAddress(t *testing.T) {
+	var connections atomic.Int64
+	old := speaking(t, func(conn net.Conn) {
+		n := connections.Add(1)
+		in := bufio.NewReader(conn)
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n)
+		}
+	})
+	b := newBed(t, httpPort, old)
+	conn := b.dial()
+	in := bufio.NewReader(conn)
+	answers := func(want string) {
+		t.Helper()
+		says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if _, body := hears(t, in, "GET"); body != want {
+			t.Fatalf("answered over connection %s, not %s", body, want)
+		}
+	}
+	answers("1")
+	answers("1")
+	b.put(httpPort, &stand{address: old.address, stop: func() {}}) // another container at this address
+	answers("2")
+}
+
+// FuzzHTTP1 sends what it likes to a port whose replica reads requests as net/http
+// does: whatever the edge lets through must be requests to it too, and every one is
+// answered, in order, before the connection ends.
+func FuzzHTTP1(f *testing.F) {
+	for _, text := range []string{
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.0\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nHEAD /c HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"GET http://a/ HTTP/1.1\r\nHost: A\r\nConnection: x, te, upgrade\r\nX: y\r\nTE: trailers\r\nUpgrade: z\r\n\r\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var answers int64
+		var heard atomic.Int64
+		b := newBed(t, httpPort, speaking(t, func(conn net.Conn) {
+			in := bufio.NewReader(conn)
+			for {
+				if _, err := in.Peek(1); err != nil {
+					return
+				}
+				r, err := http.ReadRequest(in)
+				if err != nil {
+					if whole, _ := in.Peek(in.Buffered()); len(whole) > 0 {
+						t.Errorf("the replica was sent what is no request: %v, before %q", err, whole)
+					}
+					return
+				}
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					return
+				}
+				heard.Add(1)
+				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		}))
+		conn := b.dial()
+		says(t, conn, text)
+		conn.CloseWrite() // seen below
+		in := bufio.NewReader(conn)
+		for {
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				break
+			}
+			if resp.StatusCode == 200 {
+				answers++
+			}
+		}
+		b.idle()
+		if asked := heard.Load(); answers > asked {
+			t.Errorf("%d answers to %d requests", answers, asked)
+		}
+	})
 }
