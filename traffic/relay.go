@@ -32,10 +32,8 @@ var errDeaf = errors.New("the other side takes no more")
 // must not look whole.
 type relay struct {
 	client, server end
-	// moved counts the pieces that went either way. owed is true while the client has
-	// said something that was not answered.
-	moved atomic.Int64
-	owed  atomic.Bool
+	// owed is true while the client has said something that was not answered.
+	owed atomic.Bool
 	// answered is true once the replica has said anything, lost when it then, or
 	// instead, reset the connection.
 	answered, lost atomic.Bool
@@ -222,7 +220,6 @@ func (r *relay) put(dst, src *end, piece []byte) error {
 	if _, err := dst.conn.Write(piece); err != nil {
 		return errDeaf
 	}
-	r.moved.Add(1)
 	return nil
 }
 
@@ -245,7 +242,6 @@ func (r *relay) stream(dst, src *end) error {
 		left := io.LimitedReader{R: src.conn, N: bulk}
 		n, err := dst.conn.ReadFrom(&left)
 		if n > 0 {
-			r.moved.Add(1)
 			r.note(src == &r.client)
 		}
 		switch {
@@ -266,16 +262,34 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
+// look is how much has arrived on both sides so far, and whether something was said
+// that has not arrived, or was not answered.
+func (r *relay) look() (moved uint64, waiting bool) {
+	waiting = r.owed.Load()
+	for _, e := range []*end{&r.client, &r.server} {
+		if info, err := e.info(); err == nil {
+			moved += info.Bytes_acked + info.Bytes_received
+			waiting = waiting || info.Unacked > 0 || info.Notsent_bytes > 0
+		}
+	}
+	return moved, waiting
+}
+
 // broken reports whether the connection was reset. A socket tells of a reset once,
 // to whoever asks first, and to the next one of a good end.
 func (e *end) broken() bool {
-	gone := false
-	if err := e.in.raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		gone = err == nil && info.State == unix.BPF_TCP_CLOSE
-	}); err != nil {
-		return true // closed by this side
-	}
+	info, err := e.info()
 	// Once it was told that it gets no more, its own end closes the connection too.
-	return gone && !e.finished.Load()
+	return err != nil || info.State == unix.BPF_TCP_CLOSE && !e.finished.Load()
+}
+
+// info is what the kernel knows about the connection. Its error says that this side has
+// closed it.
+func (e *end) info() (info *unix.TCPInfo, err error) {
+	if failed := e.in.raw.Control(func(fd uintptr) {
+		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	}); failed != nil {
+		return nil, failed
+	}
+	return info, err
 }

@@ -11,7 +11,7 @@ const (
 	// have forgotten to.
 	halfOpenFor = 10 * time.Minute
 	// When a drain is over, a connection is still on which nothing has moved for
-	// stillFor, or for unansweredFor while the client waits for an answer.
+	// stillFor, or for unansweredFor while one side waits for the other.
 	stillFor      = time.Second
 	unansweredFor = 10 * time.Second
 )
@@ -68,7 +68,7 @@ func (r *relay) oversee(ctx context.Context, l *lease, done <-chan struct{}) {
 		half    = r.half
 		drained = l.cutRequests
 		cut     = l.cutStreams
-		over    = ctx.Done()
+		ended   = ctx.Done()
 	)
 	defer still.stop()
 	for {
@@ -82,14 +82,18 @@ func (r *relay) oversee(ctx context.Context, l *lease, done <-chan struct{}) {
 			drained = nil
 			still.allow(stillFor, unansweredFor)
 		case now := <-still.look():
-			if still.enough(r.moved.Load(), r.owed.Load(), now) {
+			moved, waiting := r.look()
+			switch enough := still.enough(moved, waiting, now); {
+			case enough && waiting:
+				r.abort() // what is missing must not look as if it were not
+			case enough:
 				r.close()
 			}
 		case <-cut:
 			cut = nil
 			r.abort()
-		case <-over:
-			over = nil
+		case <-ended:
+			ended = nil
 			r.abort()
 		}
 	}
@@ -99,12 +103,12 @@ func (r *relay) oversee(ctx context.Context, l *lease, done <-chan struct{}) {
 type quiet struct {
 	ticker            *time.Ticker
 	answered, waiting time.Duration
-	moved             int64
+	moved             uint64
 	since             time.Time
 }
 
-// allow sets for how long nothing may move, apart for a client that waits for an
-// answer. It never allows more than before.
+// allow sets for how long nothing may move, and for how long while a side waits for
+// an answer, or has not taken what was said. It never allows more than before.
 func (q *quiet) allow(answered, waiting time.Duration) {
 	switch every := answered / 4; {
 	case q.ticker == nil:
@@ -132,12 +136,12 @@ func (q *quiet) stop() {
 }
 
 // enough reports whether nothing has moved for too long.
-func (q *quiet) enough(moved int64, owed bool, now time.Time) bool {
+func (q *quiet) enough(moved uint64, waiting bool, now time.Time) bool {
 	if q.since.IsZero() || moved != q.moved {
 		q.moved, q.since = moved, now
 		return false
 	}
-	if owed {
+	if waiting {
 		return now.Sub(q.since) >= q.waiting
 	}
 	return now.Sub(q.since) >= q.answered

@@ -296,17 +296,33 @@ func TestWhatMovesInBulkDuringADrainArrives(t *testing.T) {
 	b.idle()
 }
 
+func TestWhatADrainCutsOffDoesNotLookWhole(t *testing.T) {
+	s := speaking(t, func(conn net.Conn) {
+		io.Copy(conn, noise('s', 64<<20)) // it is cut off
+	})
+	b := newBed(t, overTCP(), s)
+	conn := b.dial()
+	if _, err := io.CopyN(io.Discard, conn, 1); err != nil {
+		t.Fatal(err)
+	}
+	s.replica.drain(Drain{Since: time.Now(), Timeout: time.Millisecond, Streams: time.Millisecond}, time.Now())
+	b.idle()
+	if _, err := io.Copy(io.Discard, conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("the client sees %v", err)
+	}
+}
+
 func TestHowLongNothingMayMove(t *testing.T) {
 	begun := time.Unix(1000, 0)
 	for name, look := range map[string]struct {
-		moved []int64 // at every second
-		owed  bool
-		want  int // the second at which it is enough, -1 for never
+		moved   []uint64 // at every second
+		waiting bool
+		want    int // the second at which it is enough, -1 for never
 	}{
-		"nothing moves":                           {moved: []int64{5, 5, 5, 5, 5, 5}, want: 2},
-		"something moves":                         {moved: []int64{5, 6, 7, 8, 9, 10}, want: -1},
-		"it moves, then no more":                  {moved: []int64{5, 6, 7, 7, 7, 7}, want: 4},
-		"nothing moves while an answer is waited": {moved: []int64{5, 5, 5, 5, 5, 5}, owed: true, want: 4},
+		"nothing moves":                           {moved: []uint64{5, 5, 5, 5, 5, 5}, want: 2},
+		"something moves":                         {moved: []uint64{5, 6, 7, 8, 9, 10}, want: -1},
+		"it moves, then no more":                  {moved: []uint64{5, 6, 7, 7, 7, 7}, want: 4},
+		"nothing moves while an answer is waited": {moved: []uint64{5, 5, 5, 5, 5, 5}, waiting: true, want: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var q quiet
@@ -315,7 +331,7 @@ func TestHowLongNothingMayMove(t *testing.T) {
 			q.allow(time.Hour, time.Hour) // which does not allow more
 			got := -1
 			for i, moved := range look.moved {
-				if q.enough(moved, look.owed, begun.Add(time.Duration(i)*time.Second)) && got < 0 {
+				if q.enough(moved, look.waiting, begun.Add(time.Duration(i)*time.Second)) && got < 0 {
 					got = i
 				}
 			}

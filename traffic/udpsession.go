@@ -160,24 +160,15 @@ func (u *udpSession) over(now time.Time, idle time.Duration) bool {
 	l := u.lease
 	u.mu.Unlock()
 	switch {
-	case l == nil || !closed(l.draining):
+	case l == nil || !over(l.draining):
 		return false
-	case closed(l.cutStreams):
+	case over(l.cutStreams):
 		return true
 	case !u.answered.Load():
 		return now.Sub(u.begun) >= oneWay
 	case u.owed.Load():
-		return closed(l.cutRequests) && still >= unansweredFor
+		return over(l.cutRequests) && still >= unansweredFor
 	default:
 		return still >= stillFor
-	}
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
