@@ -51,6 +51,18 @@ snapshot is read with it (title.go). What others do to a stack is put right or
 tolerated (drift.go, foreign.go); what an operator stops is a decision, and is kept
 (stops.go).
 
+# Who owns a host port
+
+Two containers cannot publish one host port, so the ports of services that are
+replaced start-first belong to the edge, where there is one. Which of its ports were
+left to it is part of what a container is (portowner.go). In a rollout the edge is told
+of the new containers before those that they replace finish, and none is stopped before
+it has: shift, drain, stop (shift.go). Which containers it hands work to is read off
+the edge's own table, which is all that a rollout that was cut off leaves behind.
+
+Between rollouts the loop keeps that table what the record and the engine say
+(mend.go). That is no drift, and makes no release: no container changes.
+
 # Files
 
 A file that a container mounts is named by its content. What no container, stack,
