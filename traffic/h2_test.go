@@ -487,7 +487,7 @@ func TestWithoutAReplicaTheReasonIsSaid(t *testing.T) {
 			gone.stop()
 			b := newBed(t, Port{Protocol: ProtocolHTTP, Park: time.Millisecond}, c.stands...)
 			res, body := b.ask(b.h2client(), "POST", "/", strings.NewReader("body"))
-			if res.StatusCode != c.status || res.Header.Get(reasonField) != c.reason {
+			if res.StatusCode != c.status || res.Header.Get(reasonField) != c.reason || (res.Header["Retry-After"] != nil) != (c.status == 503) {
 				t.Errorf("got %s, %v, %q", res.Status, res.Header, body)
 			}
 			b.idle()

@@ -34,14 +34,14 @@ type attempt struct {
 	// lasts tells the overseer that this is a stream, done that the attempt is over;
 	// overseen is closed when nobody looks at the lease any more.
 	lasts, done, overseen chan struct{}
-	hints                 hints
+	hints                 *hints
 }
 
 func newAttempt(c *call, l *lease) *attempt {
 	a := &attempt{
 		call: c, lease: l, grpc: isGRPC(c.r.Header),
 		lasts: make(chan struct{}, 1), done: make(chan struct{}), overseen: make(chan struct{}),
-		hints: hints{w: c.w, come: make(chan hint, maxHints)},
+		hints: newHints(c.w),
 	}
 	a.ctx, a.cancel = context.WithCancelCause(c.r.Context())
 	if c.r.ContentLength != 0 {
@@ -139,8 +139,8 @@ func (a *attempt) oversee() {
 			if a.grpc || a.answered.Load() {
 				stream()
 			}
-		case h := <-a.hints.come:
-			a.hints.send(h)
+		case <-a.hints.come:
+			a.hints.send()
 		case <-cut:
 			a.cancel(errCutOff)
 			a.upload.Close() // net/http may wait for more of it and not look at its context

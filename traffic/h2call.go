@@ -114,6 +114,9 @@ func h2target(r *http.Request, address string) *url.URL {
 // refuse answers the request without a replica.
 func (c *call) refuse(why reason) {
 	c.w.Header().Set(reasonField, why.String())
+	if why.status() == http.StatusServiceUnavailable {
+		c.w.Header().Set("Retry-After", "1")
+	}
 	http.Error(c.w, strings.TrimSuffix(why.text(), "\n"), why.status())
 }
 

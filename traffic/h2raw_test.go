@@ -294,7 +294,7 @@ func TestWhatLastsIsAStream(t *testing.T) {
 				r := newReplica(Port{}, Backend{Container: "c"})
 				r.confirmed.Store(true)
 				l := member{replica: r}.lease(leaseRequest, time.Now())
-				a := &attempt{lease: l, grpc: c.grpc, done: make(chan struct{}), overseen: make(chan struct{})}
+				a := &attempt{lease: l, grpc: c.grpc, hints: newHints(nil), done: make(chan struct{}), overseen: make(chan struct{})}
 				a.answered.Store(c.answered)
 				go a.oversee()
 				time.Sleep(lasting - 1)
