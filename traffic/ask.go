@@ -14,6 +14,8 @@ var errUnasked = errors.New("nothing was asked of the replica")
 
 // answer has a replica answer the request, and reports whether the client may ask on.
 func (t *talk) answer(ctx context.Context) (keep bool) {
+	t.x.borrow(&t.buffers)
+	defer t.restore()
 	t.onward()
 	if err := t.gather(); err != nil {
 		t.reject(err)
@@ -152,11 +154,12 @@ func (t *talk) session() session {
 	port := t.port.Load()
 	t.tied = session{}
 	if port.Affinity != AffinityCookie {
+		t.affinity = nil
 		return t.tied
 	}
-	if t.affinity == nil {
+	if t.affinity == nil || t.shape != port {
 		c := newCookie(t.secret, port.Stack, port.Service)
-		t.affinity = &c
+		t.affinity, t.shape = &c, port
 	}
 	r := &t.x.request
 	for i := range r.Fields {

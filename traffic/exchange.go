@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	// Most heads fit in headSize; answerSize is how much of an answer is read at once.
-	headSize   = 4 << 10
-	answerSize = 16 << 10
+	// Most heads fit in headSize.
+	headSize = 4 << 10
 	// hoard is how large a buffer may have become to be used again.
 	hoard = 24 << 10
 )
@@ -29,9 +28,11 @@ type exchange struct {
 	// whole is true when out has the whole body of the request.
 	whole bool
 
-	// reply is the buffer of what the replica says; got is how much of it is filled, and
+	// reply is the buffer of what the replica says, lent while a replica is asked: heads
+	// that never come whole are to hold little. got is how much of it is filled, and
 	// spoken how much of that is a head that was taken.
 	reply       []byte
+	lent        *[]byte
 	got, spoken int
 	response    http1.Response
 	// surplus is true when the replica has said more than its answer.
@@ -47,18 +48,33 @@ func (e *exchanges) get() *exchange {
 	if x, ok := e.pool.Get().(*exchange); ok {
 		return x
 	}
-	x := &exchange{in: make([]byte, 0, headSize), reply: make([]byte, answerSize), out: make([]byte, 0, headSize)}
+	x := &exchange{in: make([]byte, 0, headSize)}
 	x.request.Reset()
 	return x
 }
 
 func (e *exchanges) put(x *exchange) {
-	if cap(x.in) > hoard || cap(x.reply) > hoard || cap(x.out) > hoard {
+	if cap(x.in) > hoard || cap(x.out) > hoard {
 		return
 	}
 	x.taken, x.out = len(x.in), x.out[:0]
 	x.next()
 	e.pool.Put(x)
+}
+
+// borrow takes what the answer needs.
+func (x *exchange) borrow(from *buffers) {
+	x.lent = from.get(pieceSize)
+	x.reply = *x.lent
+	if x.out == nil {
+		x.out = make([]byte, 0, headSize)
+	}
+}
+
+// restore gives it back.
+func (x *exchange) restore(to *buffers) {
+	to.put(x.lent)
+	x.lent, x.reply = nil, nil
 }
 
 // next makes ready for the request that follows, of which some may be there already.

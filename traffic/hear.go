@@ -242,6 +242,9 @@ func (t *talk) close(keep bool) bool {
 		t.hangUp()
 	}
 	l.end(outcome{status: x.response.Status}, t.now())
+	if !keep && sent && x.request.KeepsAlive() {
+		t.linger() // it may be asking the next thing already
+	}
 	return keep && sent
 }
 

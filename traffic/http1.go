@@ -43,9 +43,10 @@ type talk struct {
 	link   *link
 	upload *upload
 	vigil  *vigil
-	// affinity is the cookie of the service, once it was needed, and tied what this
-	// client's says.
+	// affinity is the cookie of the service as shape has it, once it was needed, and
+	// tied what this client's says.
 	affinity *cookie
+	shape    *Port
 	tied     session
 	// over is true once everything is to end; mu guards line, which is link for whoever
 	// ends it.
@@ -90,6 +91,13 @@ func (t *talk) release() {
 	if t.x != nil {
 		t.exchanges.put(t.x)
 		t.x = nil
+	}
+}
+
+// restore gives back the memory that only an answer needs.
+func (t *talk) restore() {
+	if t.x != nil {
+		t.x.restore(&t.buffers)
 	}
 }
 

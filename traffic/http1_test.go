@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -225,6 +226,36 @@ func TestAHeadThatComesSlowlyIsBounded(t *testing.T) {
 		t.Errorf("answered %d", resp.StatusCode)
 	}
 	ended(t, in)
+}
+
+func TestHeadsThatNeverComeWholeHoldLittleMemory(t *testing.T) {
+	b := newBed(t, httpPort, telling(t))
+	const many, each = 300, 24 << 10
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := heap()
+	conns := make([]net.Conn, many)
+	for i := range conns {
+		conns[i] = b.dial()
+		says(t, conns[i], "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+	}
+	eventually(t, "all have begun", func() bool {
+		b.talks.mu.Lock()
+		defer b.talks.mu.Unlock()
+		for talk := range b.talks.open {
+			if talk.idle.Load() {
+				return false
+			}
+		}
+		return len(b.talks.open) == many
+	})
+	if grown := int64(heap()) - int64(before); grown > many*each {
+		t.Errorf("%d heads that have begun hold %d bytes each", many, grown/many)
+	}
 }
 
 func TestAnswersOfAllFramingsArePassedOn(t *testing.T) {

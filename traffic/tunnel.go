@@ -19,6 +19,7 @@ func (t *talk) tunnel() bool {
 	}
 	t.client.ahead = bytes.Clone(x.in[x.taken:])
 	u := &upstream{TCPConn: k.TCPConn, lease: l, ahead: bytes.Clone(x.reply[x.spoken:x.got])}
+	t.restore()
 	t.release()
 	k.SetDeadline(time.Time{}) // one that is closed says so when it is read
 	t.client.SetDeadline(time.Time{})

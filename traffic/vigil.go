@@ -7,7 +7,8 @@ import (
 )
 
 // vigil watches a client that waits for a slow answer: when the client goes away, so
-// does the request.
+// does the request. As with other proxies, one that will send no more counts as gone:
+// a connection that was closed and one of which only half was look the same.
 type vigil struct {
 	done chan struct{}
 	gone atomic.Bool
