@@ -115,3 +115,53 @@ func TestReplicasAreReplacedUnderHTTP2WithoutALostRequest(t *testing.T) {
 	cancel()
 	clients.Wait()
 }
+
+func TestASuccessorTakesHTTP2OverWithoutALostRequest(t *testing.T) {
+	dir := t.TempDir()
+	old, _ := runEdge(t, Options{Dir: dir})
+	web := Port{Address: vacant(t), Stack: "shop", Service: "web"}
+	one := backend(1)
+	one.Address = h2served(t).address
+	web.Backends = []Backend{one}
+	apply(t, old, tableOf(1, web))
+	b := &bed{t: t, address: web.Address.String()}
+	held := b.stream(b.h2client(), "/echo")
+	held.echoes("before")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var posts atomic.Int64
+	var clients sync.WaitGroup
+	load := h2load{at: b.address, body: "a body that can be sent again", asked: &posts}
+	for range 3 {
+		client := b.h2client()
+		for range 2 {
+			clients.Go(func() {
+				for ctx.Err() == nil {
+					if err := load.post(client); err != nil {
+						t.Errorf("after %d: %v", posts.Load(), err)
+						return
+					}
+				}
+			})
+		}
+	}
+	more := func(what string) {
+		before := posts.Load()
+		eventually(t, what, func() bool { return t.Failed() || posts.Load() > before+100 })
+	}
+	more("the elder answers")
+	sockets, err := old.Sockets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := runEdge(t, Options{Dir: dir, Sockets: sockets})
+	apply(t, e, tableOf(2, web))
+	old.Retire()
+	more("the successor answers")
+	eventually(t, "the elder has only what was held", func() bool { return t.Failed() || old.State().Ports[0].Open == 1 })
+	held.echoes("after")
+	held.up.Close()
+	held.ends("", "0")
+	cancel()
+	clients.Wait()
+}
