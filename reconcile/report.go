@@ -190,7 +190,7 @@ func (l *Loop) Plan(ctx context.Context, r PlanRequest) ([]Plan, error) {
 	for _, name := range names {
 		s := l.stacks[name]
 		in := l.situation(s, l.Now())
-		if in.gone() && stack == "" {
+		if stack == "" && (in.gone() || !l.inScope(name)) {
 			continue
 		}
 		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in), registry: l.lookups, show: show})

@@ -90,6 +90,31 @@ func (w *without) declareLast(ctx context.Context) (found bool, err error) {
 	return found, nil
 }
 
+// declareOthers has the loop know what the other sources declared last, so that
+// names and the order between stacks are judged with it. A source whose settings or
+// files are not at hand is left out; what it had stays its own.
+func (h *host) declareOthers(ctx context.Context, config Config, own string, r record) error {
+	for _, s := range config.followed() {
+		if s.Name == own || s.Repo == "" {
+			continue
+		}
+		last, known, err := recallRevision(ctx, r, s.Name)
+		if err != nil {
+			return err
+		}
+		if _, gone := os.Stat(last.Dir); !known || gone != nil {
+			continue
+		}
+		d, err := h.stacks(s, r).Load(ctx, last)
+		if err != nil {
+			continue
+		}
+		h.loop.Declare(d)
+		h.loop.SourceState(s.Name, last.Fetched, nil)
+	}
+	return ctx.Err()
+}
+
 // read is how every stack stands, from the agent or from a look at the host.
 func (s *statusCommand) read(ctx context.Context, config Config) (web.Status, error) {
 	client := s.client(config)
@@ -156,6 +181,10 @@ func (p *planCommand) directory(ctx context.Context, config Config, stack string
 	if err := brokenOnes(d, stack); err != nil {
 		return web.Plans{}, err
 	}
+	if err := w.declareOthers(ctx, w.config, d.Source, w.record); err != nil {
+		return web.Plans{}, err
+	}
+	w.loop.Confine(reconcile.Scope{Source: d.Source})
 	plans, err := w.loop.Plan(ctx, reconcile.PlanRequest{Stack: stack, Values: p.values})
 	return web.NewPlans(plans), err
 }
