@@ -241,6 +241,9 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	if v.Act == ActKeep {
 		d.Stopped, d.Restarts = s.controls.Stops, maps.Clone(s.restarts)
 	}
+	if v.Act != ActKeep {
+		d.Strays = l.strays(in)
+	}
 	d.Data = dataOf(s.history)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
