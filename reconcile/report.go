@@ -252,6 +252,11 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 		return Plan{}, err
 	}
 	p, err := NewPlan(a.desired(), observed, a.loop.Now())
+	if err == nil {
+		if obstacle := a.loop.Executor.Preflight(ctx, p); obstacle != nil {
+			p.Blocked = withHint(obstacle)
+		}
+	}
 	if a.verdict.Sync != SyncSynced && a.verdict.Act == ActKeep {
 		p.Notes = append(none.Notes, p.Notes...)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"davit/compose"
 	"davit/engine"
 	"davit/gitsource"
 	"davit/reconcile"
@@ -115,6 +116,7 @@ type doctor struct {
 	engine interface {
 		Host(ctx context.Context) (engine.Host, error)
 		LocalImage(ctx context.Context, ref string) (reconcile.Image, error)
+		TooNew(ctx context.Context, p *compose.Project) ([]error, error)
 	}
 	agent func(ctx context.Context) (web.Health, error)
 	reach func(ctx context.Context, o gitsource.Options) (gitsource.Reached, error)
@@ -139,6 +141,7 @@ func (d *doctor) checks() []check {
 		{"data directory", quick, d.dataCheck},
 		{"record", quick, d.recordCheck},
 		{"releases", slow, d.releaseCheck},
+		{"stacks", slow, d.stacksCheck},
 		{"disk", quick, d.diskCheck},
 		{"memory", quick, d.memoryCheck},
 		{"policy", quick, d.policyCheck},

@@ -173,3 +173,27 @@ func (d *doctor) gone(ctx context.Context, history []reconcile.Release) (kept in
 	}
 	return kept, gone, nil
 }
+
+// stacksCheck asks whether the engine can do what the revisions declare that the
+// agent fetched last.
+func (d *doctor) stacksCheck(ctx context.Context) []finding {
+	const name = "stacks"
+	declared, err := lastDeclared(ctx, d.config)
+	if err != nil || len(declared) == 0 {
+		return nil // nothing was fetched yet, or the record's own check says why not
+	}
+	var found []finding
+	for _, p := range declared {
+		tooNew, err := d.engine.TooNew(ctx, p)
+		if err != nil {
+			return one(name, levelWarn, "not looked at: "+err.Error(), "")
+		}
+		for _, e := range tooNew {
+			found = append(found, finding{Check: name, Level: levelFail, Seen: p.Name + ": " + e.Error(), Advice: hint(e)})
+		}
+	}
+	if len(found) == 0 {
+		return one(name, levelOK, fmt.Sprintf("%d stacks are declared, with nothing that the engine is too old for", len(declared)), "")
+	}
+	return found
+}

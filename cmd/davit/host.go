@@ -81,7 +81,7 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 		disk.Engine = "/var/lib/docker"
 	}
 	h.executor = rollout.New(rollout.Options{
-		Engine: h.engine, Journal: r, Preflight: disk, Scrub: h.secrets.scrub, Logger: out.logger,
+		Engine: h.engine, Journal: r, Preflight: preflights{disk, h.engine}, Scrub: h.secrets.scrub, Logger: out.logger,
 	})
 	resolver, err := registry.New(registry.Options{ConfigDir: config.DockerConfig, Insecure: config.InsecureRegistries})
 	if err != nil {
@@ -99,6 +99,18 @@ func newHost(config Config, id identity, r record, out outlets) (*host, error) {
 		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})
 	return h, nil
+}
+
+// preflights must all agree.
+type preflights []rollout.Preflight
+
+func (all preflights) Check(ctx context.Context, plan reconcile.Plan) error {
+	for _, p := range all {
+		if err := p.Check(ctx, plan); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openers are how a host reads what is encrypted. Two davits on one machine keep

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"davit/compose"
 	"davit/reconcile"
 	"davit/state"
 	"davit/web"
@@ -22,6 +23,8 @@ type without struct {
 	// sources are what is known of the sources without asking them.
 	sources []web.SourceStatus
 	config  Config
+	// projects are what was declared.
+	projects []*compose.Project
 }
 
 // lookAt opens the host of a data directory for reading.
@@ -54,8 +57,21 @@ func (w *without) declare(ctx context.Context, s Source, r reconcile.Revision) (
 	d, err := w.stacks(s, w.record).Load(ctx, r)
 	if err == nil {
 		w.loop.Declare(d)
+		w.projects = append(w.projects, d.Projects...)
 	}
 	return d, err
+}
+
+// lastDeclared are the stacks of the revisions that the agent declared last, but
+// for those whose files do not load.
+func lastDeclared(ctx context.Context, config Config) (projects []*compose.Project, err error) {
+	w, err := lookAt(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	_, err = w.declareLast(ctx)
+	return w.projects, err
 }
 
 // declareLast declares the revisions that the agent declared last, if their files
