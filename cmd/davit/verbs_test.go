@@ -46,6 +46,8 @@ func TestExitCodes(t *testing.T) {
 		"apply that ends synced":              {&fakeAgent{chapters: story(reconcile.SyncOutOfSync, reconcile.SyncProgressing, reconcile.SyncSynced)}, []string{"apply", "shop"}, 0, ""},
 		"apply that ends held":                {&fakeAgent{chapters: story(reconcile.SyncProgressing, reconcile.SyncHeld)}, []string{"apply", "shop"}, 1, "davit retry shop"},
 		"apply that ends stalled":             {&fakeAgent{chapters: story(reconcile.SyncStalled)}, []string{"apply"}, 1, "shop is stalled"},
+		"apply that cannot begin":             {&fakeAgent{chapters: story(reconcile.SyncStalled), plans: []reconcile.Plan{{Stack: "shop", Steps: step.Steps, Blocked: "too old"}}}, []string{"apply", "shop", "--timeout", "5s"}, 1, "shop is stalled"},
+		"plan that cannot begin":              {&fakeAgent{plans: []reconcile.Plan{{Stack: "shop", Steps: step.Steps, Blocked: "too old"}}}, []string{"plan"}, 1, "not possible now: too old"},
 		"apply of a suspended stack":          {&fakeAgent{chapters: story(reconcile.SyncSuspended)}, []string{"apply", "shop"}, 1, "davit resume shop"},
 		"apply of all with an orphan":         {&fakeAgent{chapters: story(reconcile.SyncOrphaned)}, []string{"apply"}, 0, ""},
 		"apply of an orphan":                  {&fakeAgent{chapters: story(reconcile.SyncOrphaned)}, []string{"apply", "shop"}, 1, "davit remove shop"},
