@@ -2,24 +2,27 @@ package reconcile
 
 import "slices"
 
-// A correction that is not possible yet is tried again and again, with backoff. It is
-// one release all the while, and one line of the history: when it began, and why it
-// has not come to its end so far. What it says of itself is told when it is news.
+// What is not possible yet is tried again and again, with backoff. A correction, and
+// whatever ended before it had changed anything, is one release all the while, and one
+// line of the history: when it began, and why it has not come to its end so far. What
+// it says of itself is told when it is news.
 
-// goesOn is the release that the correction r takes up again; zero for a new one.
+// goesOn is the release that r takes up again; zero for a new one.
 func (a *attempt) goesOn(r Release) Release {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
-	if r.Kind != KindDriftFix || len(a.stack.history) == 0 {
+	if len(a.stack.history) == 0 {
 		return Release{}
 	}
 	last := a.stack.history[0]
-	ended := last.Outcome == Interrupted || last.Outcome == Failed
-	if !ended || last.Kind != r.Kind || last.Spec != r.Spec || last.Reason != r.Reason || last.Trigger != r.Trigger {
+	if last.Kind != r.Kind || last.Spec != r.Spec || last.Commit != r.Commit || last.Version != r.Version || last.Reason != r.Reason {
 		return Release{}
 	}
-	if a.errand != nil && a.errand.seq != last.Seq {
-		return Release{} // another order of the same words
+	fruitless := last.Outcome == Interrupted && a.stack.fruitless == last.Seq
+	corrects := r.Kind == KindDriftFix && (last.Outcome == Interrupted || last.Outcome == Failed)
+	another := a.errand != nil && a.errand.seq != last.Seq // order of the same words
+	if !fruitless && !corrects || last.Trigger != r.Trigger && r.Kind == KindDriftFix || another && r.Kind == KindDriftFix {
+		return Release{}
 	}
 	return last
 }
@@ -32,7 +35,12 @@ func (a *attempt) resume(r Release) {
 	s.history = slices.Clone(s.history)
 	s.history[0] = r
 	s.work.quiet = false
-	s.fixes = append(s.fixes, a.loop.Now())
+	if r.Kind == KindDriftFix {
+		s.fixes = append(s.fixes, a.loop.Now())
+	}
+	if a.verdict.Act != ActKeep {
+		s.barred = false
+	}
 }
 
 // news reports whether it is worth saying how r ended: unless it has gone on, and

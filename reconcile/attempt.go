@@ -339,9 +339,8 @@ func (a *attempt) begin(ctx context.Context) error {
 	}
 	a.describe(&r)
 	a.before = a.goesOn(r)
-	r.Seq = a.before.Seq
-	if r.Seq > 0 {
-		r.Started = a.before.Started
+	if before := a.before; before.Seq > 0 {
+		r.Seq, r.Started, r.Trigger, r.Actor = before.Seq, before.Started, before.Trigger, before.Actor
 	}
 	if r, err = a.loop.History.Begin(ctx, r); err != nil {
 		return fmt.Errorf("record the start of a release of stack %s: %w", a.stack.name, err)

@@ -246,6 +246,11 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	blameBuild(&r, result.Err)
 	a.fruitless = a.plan.prepares(result.Done)
 	a.finish(ctx, r)
+	if a.fruitless {
+		a.loop.mu.Lock()
+		a.stack.fruitless = r.Seq
+		a.loop.mu.Unlock()
+	}
 	if a.news(r) {
 		a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
 	}

@@ -99,6 +99,44 @@ func TestACorrectionThatIsNotPossibleYetIsOneLineOfTheHistory(t *testing.T) {
 	}
 }
 
+func TestADeployThatOnlyWaitsForItsImageIsOneLineOfTheHistory(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.engine.Publish("shop:1.1", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.refuse(errors.New("toomanyrequests"), func(op enginetest.Op) bool { return op.Kind == enginetest.OpPull })
+		h.push("v1.1.0", web("1.1"))
+		h.pass(3 * time.Hour)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 interrupted")
+		if n := h.emitted(reconcile.EventReleaseEnded); n != 1 {
+			t.Errorf("it was told %d times", n)
+		}
+		h.engine.Interrupt(nil)
+		h.pass(10 * time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+		h.expect("running", h.running(), "web/2 shop:1.1")
+		h.expect("status", string(h.status().Sync), "synced")
+	})
+}
+
+func TestARemovalThatIsNotPossibleYetIsOneLineOfTheHistory(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.refuse(errors.New("it does not work today"), func(op enginetest.Op) bool { return op.Kind == enginetest.OpRemove })
+		h.push("", "")
+		h.loop.Declare(reconcile.Declaration{Revision: h.revision, Removed: []string{"shop"}})
+		h.pass(3 * time.Hour)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 remove  interrupted")
+		h.engine.Interrupt(nil)
+		h.pass(10 * time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 remove  succeeded")
+		h.expect("containers", h.containers(), "")
+	})
+}
+
 // newest is the last release.
 func (r *record) newest() reconcile.Release {
 	r.mu.Lock()
