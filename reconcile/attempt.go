@@ -64,10 +64,8 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		s.work = nil
 		if err != nil && context.Cause(ctx) == nil {
 			if a.verdict.Act != ActKeep {
-				s.barred = a.barred(s.backoff.failures)
-			}
-			if s.barred {
-				s.fixes = nil // what such an attempt leaves behind is nobody's sabotage
+				// What such an attempt leaves behind is nobody's sabotage.
+				s.barred, s.fixes = a.barred(s.backoff.failures), nil
 			}
 			l.trouble(s, err, l.Now())
 		}

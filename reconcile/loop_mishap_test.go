@@ -137,6 +137,47 @@ func TestARemovalThatIsNotPossibleYetIsOneLineOfTheHistory(t *testing.T) {
 	})
 }
 
+// A service that only the failed release had goes with it, also where what is no
+// longer declared is to run on.
+func TestWhatAFailedReleaseBroughtGoesThoughNothingIsPruned(t *testing.T) {
+	const stack = "services:\n  web: {image: \"shop:%s\", restart: always}\n%sx-davit: {prune: false}\n"
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:bad", sick())
+		h.image("db:1", healthy())
+		h.push("v1.0.0", fmt.Sprintf(stack, "1.0", ""))
+		h.pass(time.Minute)
+		h.push("v1.1.0", fmt.Sprintf(stack, "bad", "  db: {image: \"db:1\", restart: always}\n"))
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+	})
+}
+
+func TestAHoldUpThatFailsItselfIsNotTriedAllTheTime(t *testing.T) {
+	const stack = "services:\n  db: {image: \"db:%d\", restart: always, volumes: [\"data:/data\"]}\nvolumes: {data: }\n"
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("db:1", healthy())
+		h.image("db:2", healthy())
+		h.push("v1.0.0", fmt.Sprintf(stack, 1))
+		h.pass(time.Minute)
+		asked := 0
+		h.refuse(fmt.Errorf("start: %w", reconcile.ErrDiskFull), func(op enginetest.Op) bool {
+			if op.Kind == enginetest.OpStart {
+				asked++
+			}
+			return op.Kind == enginetest.OpStart
+		})
+		h.push("v1.1.0", fmt.Sprintf(stack, 2))
+		h.pass(time.Hour)
+		if asked > 80 {
+			t.Errorf("asked %d times in an hour:\n%s", asked, h.history())
+		}
+		h.engine.Interrupt(nil)
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "db/2 db:2")
+	})
+}
+
 // newest is the last release.
 func (r *record) newest() reconcile.Release {
 	r.mu.Lock()
