@@ -153,6 +153,27 @@ func TestWhatAFailedReleaseBroughtGoesThoughNothingIsPruned(t *testing.T) {
 	})
 }
 
+func TestWhatRunsThoughItIsDeclaredNoMoreSurvivesAReleaseThatFailsWithIt(t *testing.T) {
+	const stack = "services:\n  web: {image: \"shop:%s\", restart: always}\n%sx-davit: {prune: false}\n"
+	const db = "  db: {image: \"db:1\", restart: always}\n"
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:bad", sick())
+		h.image("db:1", healthy())
+		h.push("v1.0.0", fmt.Sprintf(stack, "1.0", db))
+		h.pass(time.Minute)
+		h.push("v1.1.0", fmt.Sprintf(stack, "1.0", ""))
+		h.pass(time.Minute)
+		before := h.byService("db").Started
+		h.push("v1.2.0", fmt.Sprintf(stack, "bad", db))
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "db/1 db:1, web/1 shop:1.0")
+		if !h.byService("db").Started.Equal(before) {
+			t.Errorf("the database was started again:\n%s", h.story())
+		}
+	})
+}
+
 func TestAHoldUpThatFailsItselfIsNotTriedAllTheTime(t *testing.T) {
 	const stack = "services:\n  db: {image: \"db:%d\", restart: always, volumes: [\"data:/data\"]}\nvolumes: {data: }\n"
 	simulate(t, func(t *testing.T, h *host) {

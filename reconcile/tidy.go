@@ -31,7 +31,8 @@ func (p *planner) retireUndeclared() {
 		if p.units[c.Service] != nil || !c.Running() && c.State != Restarting {
 			continue
 		}
-		failed := p.failed(c) || p.neverServed(c)
+		// What a failed release found there, having served, is not what it has brought.
+		failed := (p.failed(c) || p.neverServed(c)) && !p.desired.Served[c.ID]
 		if !p.project.Settings.Prune && !failed {
 			p.note("%s is no longer declared; left running because prune is false", replicaOf(c))
 			continue
