@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -74,9 +73,7 @@ func (d *doctorCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(engine.Options{
-		Host: config.Engine, Instance: "doctor", DockerConfigDir: config.DockerConfig, Logger: slog.New(slog.DiscardHandler),
-	})
+	e, err := askedEngine(config)
 	if err != nil {
 		return err
 	}

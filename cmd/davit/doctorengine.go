@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -12,6 +13,13 @@ import (
 	"davit/reconcile"
 	"davit/state"
 )
+
+// askedEngine is the host's engine for a command that changes nothing on it.
+func askedEngine(config Config) (*engine.Engine, error) {
+	return engine.New(engine.Options{
+		Host: config.Engine, Instance: "none", DockerConfigDir: config.DockerConfig, Logger: slog.New(slog.DiscardHandler),
+	})
+}
 
 // engineChecks are everything that the engine says by itself.
 func (d *doctor) engineChecks(ctx context.Context) []finding {

@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"davit/compose"
-	"davit/engine"
 	"davit/reconcile"
 )
 
@@ -146,9 +144,7 @@ func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, e
 
 // fit adds what the engine is too old for.
 func (v *validation) fit(ctx context.Context, config Config) error {
-	e, err := engine.New(engine.Options{
-		Host: config.Engine, Instance: "validate", DockerConfigDir: config.DockerConfig, Logger: slog.New(slog.DiscardHandler),
-	})
+	e, err := askedEngine(config)
 	if err != nil {
 		return err
 	}
