@@ -169,7 +169,8 @@ func (p *placement) choose(rel string) (spot, error) {
 	}
 	own, err := filepath.Rel(filepath.FromSlash(p.dir), filepath.FromSlash(rel))
 	if err != nil || !filepath.IsLocal(own) {
-		return spot{}, fmt.Errorf("is data of this stack and lies outside of its directory %s", p.dir)
+		return spot{}, fmt.Errorf("is data, not a file of the repository that is only read, and lies outside of the stack's directory %s, which is all that has a place on the host, %s: "+
+			"move it below that, write an absolute path, such as the one that Docker Compose has made of it until now, or make it a named volume", p.dir, p.home)
 	}
 	s := spot{to: filepath.Join(p.home, own), identity: "data:" + filepath.ToSlash(own), tracked: tracked}
 	if tracked {

@@ -58,11 +58,8 @@ func (e *Engine) create(ctx context.Context, r reconcile.CreateRequest) (string,
 // surroundings asks what the conversion needs to know.
 func (e *Engine) surroundings(ctx context.Context, r reconcile.CreateRequest, ref string) (surroundings, error) {
 	in := surroundings{Instance: e.instance, Image: ref}
-	err := e.do(ctx, "negotiate", func(_ context.Context, c *client.Client) error {
-		in.API = c.ClientVersion()
-		return nil
-	})
-	if err != nil {
+	var err error
+	if in.API, err = e.api(ctx); err != nil {
 		return in, err
 	}
 	file, err := config.Load(e.configDir)

@@ -79,6 +79,13 @@ func TestTheEngineKeepsTheContract(t *testing.T) {
 		l := newLab(t)
 		return enginetest.Bench{
 			Engine: l.engine, Instance: instance, Project: l.project, Port: freePort(t), Dir: secretDir(t), Image: l.image,
+			Buildable: func(_ *testing.T, content string) reconcile.Image {
+				file := "FROM scratch\nVOLUME /data\nHEALTHCHECK CMD [\"/x\"]\nCOPY content /\n"
+				if content == enginetest.Unbuildable {
+					file = "FROM scratch\nCOPY nowhere /\n"
+				}
+				return l.buildable(l.marked(""), map[string]string{"Dockerfile": file, "content": content})
+			},
 			StopByHand: func(t *testing.T, id string) {
 				if err := l.docker.ContainerStop(t.Context(), id, container.StopOptions{}); err != nil {
 					t.Fatal(err)

@@ -27,6 +27,10 @@ func release(api string) string {
 // permitted refuses what the engine's API cannot express. Older engines drop some
 // of it without a word.
 func permitted(s types.ServiceConfig, api string) error {
+	return refuse("service "+s.Name, serviceGates(s), api)
+}
+
+func serviceGates(s types.ServiceConfig) []gate {
 	gates := []gate{
 		{"annotations", "1.43", len(s.Annotations) > 0},
 		{"healthcheck.start_interval", "1.44", s.HealthCheck != nil && s.HealthCheck.StartInterval != nil},
@@ -34,15 +38,25 @@ func permitted(s types.ServiceConfig, api string) error {
 	for i, v := range s.Volumes {
 		gates = append(gates, mountGates(fmt.Sprintf("volumes[%d]", i), v)...)
 	}
+	// Below 1.44 a container has one MAC address, that of its primary network.
+	mac := s.MacAddress
+	if keys := s.NetworksByPriority(); len(keys) > 0 && s.Networks[keys[0]] != nil {
+		mac = or(s.Networks[keys[0]].MacAddress, mac)
+	}
 	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 		if n := s.Networks[key]; n != nil {
 			gates = append(gates,
+				gate{"networks." + key + ".mac_address, on a network that is not the primary one,", "1.44", n.MacAddress != "" && n.MacAddress != mac},
 				gate{"networks." + key + ".gw_priority", "1.48", n.GatewayPriority != 0},
 				gate{"networks." + key + ".interface_name", "1.49", n.InterfaceName != ""},
 			)
 		}
 	}
-	return refuse("service "+s.Name, gates, api)
+	return gates
+}
+
+func networkGates(n types.NetworkConfig) []gate {
+	return []gate{{"enable_ipv4", "1.48", n.EnableIPv4 != nil && !bool(n.External)}}
 }
 
 func mountGates(key string, v types.ServiceVolumeConfig) []gate {
@@ -59,13 +73,20 @@ func mountGates(key string, v types.ServiceVolumeConfig) []gate {
 
 // refuse is the error for the first attribute that is used and not to be had.
 func refuse(object string, gates []gate, api string) error {
-	for _, g := range gates {
-		if !g.used || !versions.LessThan(api, g.api) {
-			continue
-		}
-		return tooOld(object, g, api)
+	for _, err := range refusals(object, gates, api) {
+		return err
 	}
 	return nil
+}
+
+// refusals are an error for each such attribute.
+func refusals(object string, gates []gate, api string) (all []error) {
+	for _, g := range gates {
+		if g.used && versions.LessThan(api, g.api) {
+			all = append(all, tooOld(object, g, api))
+		}
+	}
+	return all
 }
 
 func tooOld(object string, g gate, api string) error {

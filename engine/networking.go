@@ -80,11 +80,6 @@ func hardware(out *spec, s types.ServiceConfig, primary *endpoint, api string) e
 		}
 		return nil
 	}
-	for key, n := range s.Networks {
-		if n != nil && n.MacAddress != "" && n.MacAddress != mac {
-			return tooOld("service "+s.Name, gate{attribute: "networks." + key + ".mac_address, on a network that is not the primary one,", api: "1.44"}, api)
-		}
-	}
 	if primary != nil {
 		primary.Settings.MacAddress = ""
 	}

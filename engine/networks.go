@@ -97,7 +97,7 @@ func (e *Engine) makeNetwork(ctx context.Context, p *compose.Project, key, name 
 		IPAM: ipam(declared.Ipam), Labels: networkLabels(p, key, e.instance),
 	}
 	err := e.do(ctx, "create network "+name, func(ctx context.Context, c *client.Client) error {
-		err := refuse("network "+key, []gate{{"enable_ipv4", "1.48", declared.EnableIPv4 != nil}}, c.ClientVersion())
+		err := refuse("network "+key, networkGates(declared), c.ClientVersion())
 		if err == nil {
 			_, err = c.NetworkCreate(ctx, name, options)
 		}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"davit/compose"
 	"davit/reconcile"
 )
 
@@ -111,6 +113,22 @@ func TestWhatAnOlderEngineCannotDoIsRefusedByName(t *testing.T) {
 	_, err = old.Create(t.Context(), l.request(p, cfg, "web-1"))
 	if err == nil || !strings.Contains(err.Error(), "annotations needs Docker API 1.43") || !strings.Contains(reconcile.Hint(err), "24.0") {
 		t.Errorf("a service: %v, hint %q", err, reconcile.Hint(err))
+	}
+	// A plan is refused as a whole, and only for what it makes.
+	p.Services = []compose.Service{{Name: "web", Config: cfg}, {Name: "fine"}}
+	plan := reconcile.Plan{Stack: p.Name, Project: p, Steps: []reconcile.Step{
+		{Kind: reconcile.StepNetwork, Resource: "new"}, {Kind: reconcile.StepCreate, Service: "web"}, {Kind: reconcile.StepCreate, Service: "fine"}}}
+	err = old.Check(t.Context(), plan)
+	var stalled *reconcile.Stalled
+	if !errors.As(err, &stalled) || !strings.Contains(err.Error(), "enable_ipv4 needs") || !strings.Contains(err.Error(), "annotations needs") || reconcile.Hint(err) == "" {
+		t.Errorf("a plan: %v, hint %q", err, reconcile.Hint(err))
+	}
+	plan.Steps = plan.Steps[2:]
+	if err := old.Check(t.Context(), plan); err != nil {
+		t.Errorf("a plan that makes neither: %v", err)
+	}
+	if all, err := old.TooNew(t.Context(), p); err != nil || len(all) != 2 {
+		t.Errorf("the project: %v, %v", all, err)
 	}
 	for _, a := range r.take() {
 		if strings.HasPrefix(a, "POST") {

@@ -39,6 +39,9 @@ func TestFormerSourcesAreForgottenOnceNobodyUsesThem(t *testing.T) {
 			t.Errorf("%s: %v, want it there: %v", name, err, want)
 		}
 	}
+	if removed, err := Forget(data, nil, now.Add(-30*24*time.Hour)); err != nil || removed != nil {
+		t.Errorf("once it is no longer configured, which was used until now: %v, %v", removed, err)
+	}
 	if removed, err := Forget(t.TempDir(), nil, now); err != nil || removed != nil {
 		t.Errorf("without any source: %v, %v", removed, err)
 	}

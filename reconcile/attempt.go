@@ -37,6 +37,8 @@ type attempt struct {
 	// container was made.
 	plan      Plan
 	fruitless bool
+	// before is the release as it had ended when it goes on; zero for a new one.
+	before Release
 }
 
 // start begins work on a stack. The caller holds l.mu and has seen that nothing
@@ -61,7 +63,10 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		defer l.mu.Unlock()
 		s.work = nil
 		if err != nil && context.Cause(ctx) == nil {
-			s.barred = a.barred()
+			if a.verdict.Act != ActKeep {
+				// What such an attempt leaves behind is nobody's sabotage.
+				s.barred, s.fixes = a.barred(s.backoff.failures), nil
+			}
 			l.trouble(s, err, l.Now())
 		}
 		l.poke()
@@ -241,6 +246,9 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	if v.Act == ActKeep {
 		d.Stopped, d.Restarts = s.controls.Stops, maps.Clone(s.restarts)
 	}
+	if v.Act != ActKeep {
+		d.Strays = l.strays(in)
+	}
 	d.Data, d.Handover = dataOf(s.history), l.handover(s)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
@@ -328,10 +336,18 @@ func (a *attempt) begin(ctx context.Context) error {
 		r.Services = append(r.Services, ServiceRecord{Name: s.Name, Spec: s.Hash, Image: a.images[s.Name]})
 	}
 	a.describe(&r)
+	a.before = a.goesOn(r)
+	if before := a.before; before.Seq > 0 {
+		r.Seq, r.Started, r.Trigger, r.Actor = before.Seq, before.Started, before.Trigger, before.Actor
+	}
 	if r, err = a.loop.History.Begin(ctx, r); err != nil {
 		return fmt.Errorf("record the start of a release of stack %s: %w", a.stack.name, err)
 	}
 	a.release = r
+	if a.before.Seq > 0 {
+		a.resume(r)
+		return nil
+	}
 	a.remember(r)
 	a.loop.Emit(a.event(EventReleaseStarted, SeverityInfo, fmt.Sprintf("release #%d %s, %s: %s", r.Seq, r.Version, r.Kind, r.Reason)))
 	return nil
@@ -391,12 +407,18 @@ func (a *attempt) remember(r Release) {
 	if r.Spec == s.retry && (r.Kind == KindDeploy || r.Kind == KindRollback) {
 		s.retry = ""
 	}
-	s.trigger, s.barred = TriggerPoll, false
 	s.work.quiet = false
-	s.show(SyncProgressing, fmt.Sprintf("release #%d %s: %s", r.Seq, r.Kind, r.Reason), a.loop.Now())
+	if a.errand != nil {
+		a.errand.seq = r.Seq
+	}
 	if r.Kind == KindDriftFix {
 		s.fixes = append(s.fixes, r.Started)
 	}
+	if a.verdict.Act == ActKeep && s.barred {
+		return // what is declared is waited for still
+	}
+	s.trigger, s.barred = TriggerPoll, false
+	s.show(SyncProgressing, fmt.Sprintf("release #%d %s: %s", r.Seq, r.Kind, r.Reason), a.loop.Now())
 }
 
 func (a *attempt) event(kind EventKind, severity Severity, message string) Event {
@@ -405,9 +427,12 @@ func (a *attempt) event(kind EventKind, severity Severity, message string) Event
 		Seq: r.Seq, Version: r.Version, Commit: r.Commit}
 }
 
-// barred reports whether the attempt at what Git declares could not even begin.
-func (a *attempt) barred() bool {
-	return (a.release.Seq == 0 || a.fruitless) && (a.verdict.Act == ActDeploy || a.verdict.Act == ActReturn && a.verdict.Kind == KindRollback)
+// barred reports whether the attempt at what Git declares could not even begin, or
+// was cut short, by something that is no fault of the content's, time and again: what
+// it has stopped meanwhile is not to stay so until it can.
+func (a *attempt) barred(failures int) bool {
+	hindered := a.release.Seq == 0 || a.fruitless || a.release.Outcome == Interrupted && failures > 0
+	return hindered && (a.verdict.Act == ActDeploy || a.verdict.Act == ActReturn && a.verdict.Kind == KindRollback)
 }
 
 // housekeeping reports whether a plan only clears away what serves nobody.

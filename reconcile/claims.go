@@ -25,6 +25,8 @@ type Owner struct {
 	// File is the stack's main compose file, relative to the source's root; "" when
 	// it has not been read yet.
 	File string `json:"file"`
+	// Orphaned is true where the source was seen to declare the stack no more.
+	Orphaned bool `json:"orphaned,omitempty"`
 }
 
 // ownersKey is where owners are remembered.
@@ -90,7 +92,8 @@ func (c *claims) declare(d Declaration) {
 	}
 }
 
-// own writes down whose each declared stack is.
+// own writes down whose each declared stack is, and which is declared no more: while
+// no source can be reached, an orphan is not to be taken for what is wanted.
 func (c *claims) own() {
 	for name := range c.by {
 		d := c.holder(name)
@@ -106,6 +109,12 @@ func (c *claims) own() {
 		}
 		if before, ok := c.owners[name]; !ok || before != is {
 			c.owners[name], c.unsaved = is, true
+		}
+	}
+	for name, owner := range c.owners {
+		if !owner.Orphaned && len(c.by[name]) == 0 && c.latest[owner.Source] != nil {
+			owner.Orphaned = true
+			c.owners[name], c.unsaved = owner, true
 		}
 	}
 }

@@ -41,6 +41,9 @@ type Desired struct {
 	// not of the other was never in service.
 	Unproven map[int64]bool
 	Served   map[string]bool
+	// Strays are containers of this davit's other stacks, with those of their mounts
+	// that both stacks do not declare to share.
+	Strays []Container
 	// Restarts are an operator's orders to replace what was made before, by service.
 	Restarts map[string]restart
 	// Handover says when ports may move from Docker to the edge.

@@ -32,6 +32,9 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	a.loop.keepImages(ctx, r)
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
+	if a.verdict.Act == ActKeep && a.stack.barred {
+		return nil // what is declared is waited for still
+	}
 	a.stack.view.err, a.stack.backoff = "", backoff{}
 	return nil
 }
@@ -117,7 +120,9 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	if err := a.conclude(ctx, r, f); err != nil {
 		return err
 	}
-	a.loop.Emit(a.event(EventReleaseFailed, SeverityError, fmt.Sprintf("release #%d %s failed: %s", r.Seq, r.Version, f.Reason)))
+	if a.news(r) {
+		a.loop.Emit(a.event(EventReleaseFailed, SeverityError, fmt.Sprintf("release #%d %s failed: %s", r.Seq, r.Version, f.Reason)))
+	}
 	if a.verdict.Act == ActDeploy || a.verdict.Kind == KindRollback {
 		a.loop.Emit(a.event(EventHeld, SeverityWarning, "held: this content is not tried again before it changes or an operator says retry"))
 		return nil
@@ -241,7 +246,14 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	blameBuild(&r, result.Err)
 	a.fruitless = a.plan.prepares(result.Done)
 	a.finish(ctx, r)
-	a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
+	if a.fruitless {
+		a.loop.mu.Lock()
+		a.stack.fruitless = r.Seq
+		a.loop.mu.Unlock()
+	}
+	if a.news(r) {
+		a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
+	}
 	return result.Err
 }
 

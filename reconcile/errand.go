@@ -20,6 +20,8 @@ type ServiceRequest struct {
 // way that drift is corrected, gates included, and recorded as the operator's.
 type errand struct {
 	actor, reason string
+	// seq is the release that carries it out, 0 before it has begun.
+	seq int64
 }
 
 // restart is an operator's order to replace what was made before.
@@ -48,7 +50,7 @@ func (l *Loop) Restart(ctx context.Context, r ServiceRequest) error {
 	for _, name := range services {
 		s.restarts[name] = by
 	}
-	l.send(s, errand{r.Actor, by.reason}, r)
+	l.send(s, errand{actor: r.Actor, reason: by.reason}, r)
 	return nil
 }
 
@@ -66,7 +68,7 @@ func (l *Loop) Start(ctx context.Context, r ServiceRequest) error {
 	if err := l.unstop(ctx, s, services); err != nil {
 		return err
 	}
-	l.send(s, errand{r.Actor, "started by " + r.Actor}, r)
+	l.send(s, errand{actor: r.Actor, reason: "started by " + r.Actor}, r)
 	return nil
 }
 

@@ -128,7 +128,7 @@ func (l *Loop) hold(ctx context.Context, tag string, image Image) error {
 func (l *Loop) unverified(now time.Time) map[string][]Release {
 	due := map[string][]Release{}
 	for name, s := range l.stacks {
-		if s.work == nil && s.loaded && s.view.sync != SyncUnadopted && !now.Before(s.keepAt) {
+		if s.work == nil && s.loaded && l.actsOn(name) && s.view.sync != SyncUnadopted && !now.Before(s.keepAt) {
 			s.keepAt = now.Add(keepInterval)
 			due[name] = s.history
 		}

@@ -96,6 +96,8 @@ type Loop struct {
 	stacks map[string]*stack
 	// clashes are the refused claims that were reported, and when.
 	clashes map[string]time.Time
+	// scope is all that the loop acts on, nil for everything.
+	scope *Scope
 	// lookups answers what the registries were asked in this pass already.
 	lookups   *lookups
 	observed  Observed

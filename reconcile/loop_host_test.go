@@ -307,6 +307,14 @@ func (r *record) Begin(_ context.Context, x reconcile.Release) (reconcile.Releas
 	if r.full {
 		return x, fmt.Errorf("insert release: %w", reconcile.ErrDiskFull)
 	}
+	if x.Seq > 0 {
+		if i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Stack == x.Stack }); i < 0 || r.releases[i].Seq != x.Seq || r.releases[i].Running() {
+			return x, fmt.Errorf("release #%d cannot go on", x.Seq)
+		} else {
+			r.releases[i] = x
+		}
+		return x, nil
+	}
 	x.Seq = 1
 	if i := slices.IndexFunc(r.releases, func(y reconcile.Release) bool { return y.Stack == x.Stack }); i >= 0 {
 		x.Seq = r.releases[i].Seq + 1

@@ -61,6 +61,7 @@ func (l *Loop) adopt() {
 func (l *Loop) declaredFor(in *Situation) {
 	d := l.claims.speaker(in.Stack)
 	if d == nil {
+		in.Orphaned = l.claims.owners[in.Stack].Orphaned
 		return
 	}
 	in.Known, in.Revision, in.Broken = true, d.Revision, d.Broken[in.Stack]

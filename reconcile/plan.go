@@ -49,7 +49,8 @@ type Step struct {
 	// Resource is the key of a network or volume, the name of a network to
 	// remove or to leave, or the new name of a container.
 	Resource string
-	// Network is the ID of the network that StepPrune and StepUnmake remove.
+	// Network is the ID of the network that StepPrune and StepUnmake remove, and of the
+	// one that StepNetwork makes anew.
 	Network string
 	// Image is what StepPull fetches, StepBuild makes and StepCreate runs.
 	Image Image

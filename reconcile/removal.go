@@ -17,6 +17,11 @@ func (l *Loop) takeDown(ctx context.Context, stack string, r Release) error {
 	}
 	how := r.Reason
 	r.Stack, r.Kind, r.Reason, r.Started = stack, KindRemove, "removed "+how, l.Now()
+	l.mu.Lock()
+	if last := newest(l.stacks[stack].history); last != nil && last.Kind == KindRemove && last.Outcome == Interrupted && last.Reason == r.Reason {
+		r.Seq, r.Started = last.Seq, last.Started // it goes on
+	}
+	l.mu.Unlock()
 	if r, err = l.History.Begin(ctx, r); err != nil {
 		return fmt.Errorf("record the removal of stack %s: %w", stack, err)
 	}

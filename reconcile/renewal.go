@@ -82,7 +82,7 @@ func (p *planner) renew() {
 			}
 		}
 		gone := p.add(Step{Kind: StepUnmake, Resource: n.Name, Network: n.ID, Reason: "its definition changed"}, slices.Concat(p.base, after)...)
-		made = append(made, p.add(Step{Kind: StepNetwork, Resource: key, Reason: "as it is declared now"}, gone))
+		made = append(made, p.add(Step{Kind: StepNetwork, Resource: key, Network: n.ID, Reason: "as it is declared now"}, gone))
 	}
 	p.base = append(p.base, made...)
 }

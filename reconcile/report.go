@@ -190,7 +190,7 @@ func (l *Loop) Plan(ctx context.Context, r PlanRequest) ([]Plan, error) {
 	for _, name := range names {
 		s := l.stacks[name]
 		in := l.situation(s, l.Now())
-		if in.gone() && stack == "" {
+		if stack == "" && (in.gone() || !l.inScope(name)) {
 			continue
 		}
 		attempts = append(attempts, &attempt{loop: l, stack: s, in: in, verdict: Decide(in), registry: l.lookups, show: show})
@@ -252,6 +252,11 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 		return Plan{}, err
 	}
 	p, err := NewPlan(a.desired(), observed, a.loop.Now())
+	if err == nil {
+		if obstacle := a.loop.Executor.Preflight(ctx, p); obstacle != nil {
+			p.Blocked = withHint(obstacle)
+		}
+	}
 	if a.verdict.Sync != SyncSynced && a.verdict.Act == ActKeep {
 		p.Notes = append(none.Notes, p.Notes...)
 	}

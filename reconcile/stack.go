@@ -40,6 +40,8 @@ type stack struct {
 	// barred is true while what Git declares could not even begin: an image is
 	// missing, say. The last good release is held up until it can.
 	barred bool
+	// fruitless is the last release that ended before it had changed anything.
+	fruitless int64
 	// unfinished is a release that has ended and whose end is not on record yet.
 	unfinished *Release
 	// trigger is what the next release will name as its cause.

@@ -9,7 +9,9 @@ import (
 type History interface {
 	// Releases returns a stack's releases, newest first; limit 0 means all.
 	Releases(ctx context.Context, stack string, limit int) ([]Release, error)
-	// Begin records the start of r and returns it with its sequence number.
+	// Begin records the start of r and returns it with its sequence number. One that has
+	// a number is the newest of its stack, did not succeed, and goes on: it is tried
+	// again under that number.
 	Begin(ctx context.Context, r Release) (Release, error)
 	// Finish records how r ended. A release is finished once.
 	Finish(ctx context.Context, r Release) error

@@ -31,11 +31,17 @@ func (p *planner) retireUndeclared() {
 		if p.units[c.Service] != nil || !c.Running() && c.State != Restarting {
 			continue
 		}
-		if !p.project.Settings.Prune {
+		// What a failed release found there, having served, is not what it has brought.
+		failed := (p.failed(c) || p.neverServed(c)) && !p.desired.Served[c.ID]
+		if !p.project.Settings.Prune && !failed {
 			p.note("%s is no longer declared; left running because prune is false", replicaOf(c))
 			continue
 		}
-		p.stop(c, noLonger(), after...)
+		why := noLonger()
+		if failed {
+			why = "left over from a release that did not succeed"
+		}
+		p.stop(c, why, after...)
 	}
 }
 

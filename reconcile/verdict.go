@@ -16,6 +16,9 @@ type Situation struct {
 	Now   time.Time
 	// Known is false until a revision has been declared since the agent started.
 	Known bool
+	// Orphaned is true when no revision is known and the last one that was did not
+	// declare the stack.
+	Orphaned bool
 	// Declared is the stack at the newest revision; nil when it is not there.
 	Declared *compose.Project
 	Revision Revision
@@ -50,7 +53,7 @@ type Situation struct {
 // declare it, nothing of it runs, and no decision about it stands.
 func (s Situation) gone() bool {
 	c := s.Controls
-	return s.Known && s.Declared == nil && s.Broken == nil && !s.Ours && c.Pin == nil && c.Suspension == nil
+	return (s.Known || s.Orphaned) && s.Declared == nil && s.Broken == nil && !s.Ours && c.Pin == nil && c.Suspension == nil
 }
 
 // Act is what a pass shall do about a stack.
@@ -165,6 +168,8 @@ func (v Verdict) adopt(s Situation) Verdict {
 // declared follows what Git says.
 func (v Verdict) declared(s Situation) Verdict {
 	switch {
+	case s.Orphaned:
+		return v.leave(SyncOrphaned, "the last revision that was fetched did not declare it; it runs on as it is")
 	case !s.Known:
 		return v.keep(SyncWaiting, "no revision has been fetched yet")
 	case s.Broken != nil:

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"davit/compose"
 )
 
 // evict plans the stop of whatever else still writes a volume, or a path of the
@@ -19,12 +21,13 @@ func (p *planner) evict(u *unit, s slot, made int, after []int) []int {
 	}
 	var gone []int
 	for _, source := range p.written(u, s, made) {
+		p.heed(u, source)
 		for _, c := range p.owned {
 			if !c.Running() && c.State != Restarting || !writes(c, source) {
 				continue
 			}
 			switch holder := p.units[c.Service]; {
-			case holder != nil && p.declares(holder, source):
+			case holder != nil && p.shares(holder, u, c, source):
 			case holder == u && !slices.ContainsFunc(u.fleet.old, func(o Container) bool { return o.ID == c.ID }):
 			case holder == u:
 				gone = append(gone, p.retire(u, c, after...))
@@ -84,25 +87,53 @@ func (p *planner) written(u *unit, s slot, made int) []string {
 	return slices.DeleteFunc(out, func(name string) bool { return name == "" })
 }
 
-// declares reports whether the service mounts the volume, or something of that path
-// of the host, for writing or not.
-func (p *planner) declares(u *unit, source string) bool {
-	for _, v := range u.Config.Volumes {
-		switch {
-		case v.Type == "volume" && v.Source != "" && p.project.Model.Volumes[v.Source].Name == source:
-			return true
-		case v.Type == "bind" && overlap(v.Source, source):
-			return true
+// shares reports whether the file says that c, a container of the service holder, is
+// in the source beside u: it is what is declared, or will write the source like what
+// takes its place, itself or by a loan.
+func (p *planner) shares(holder, u *unit, c Container, source string) bool {
+	if holder != u && slices.ContainsFunc(holder.fleet.current, func(k Container) bool { return k.ID == c.ID }) {
+		return true
+	}
+	return declares(p.project, holder.Name, source) || slices.Contains(lenders(p.project, holder.Name), u.Name)
+}
+
+// declares reports whether the service of the project mounts the volume, or something
+// of that path of the host, for writing, be it lent by another service.
+func declares(project *compose.Project, service, source string) bool {
+	for _, name := range append(lenders(project, service), service) {
+		s, _ := project.Service(name)
+		for _, v := range s.Config.Volumes {
+			switch {
+			case v.ReadOnly:
+			case v.Type == "volume" && v.Source != "" && project.Model.Volumes[v.Source].Name == source:
+				return true
+			case v.Type == "bind" && overlap(v.Source, source):
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// writes reports whether c mounts the volume, or can write to something of that
-// path of the host.
+// lenders are the services whose volumes the service has, by volumes_from.
+func lenders(project *compose.Project, service string) []string {
+	var out []string
+	s, _ := project.Service(service)
+	for _, from := range s.Config.VolumesFrom {
+		if name, _, _ := strings.Cut(from, ":"); name != service {
+			out = append(append(out, name), lenders(project, name)...)
+		}
+	}
+	return out
+}
+
+// writes reports whether c can write to the volume, or to something of that path of
+// the host.
 func writes(c Container, source string) bool {
 	if !filepath.IsAbs(source) {
-		return mounts(c, source)
+		readOnly := slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Source == source && !m.Writable })
+		writable := slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Source == source && m.Writable })
+		return mounts(c, source) && (writable || !readOnly)
 	}
 	return slices.ContainsFunc(c.Mounts, func(m Mount) bool {
 		return m.Kind == MountBind && m.Writable && isData(m.Source) && overlap(m.Source, source)

@@ -80,6 +80,12 @@ func blame(step reconcile.Step, err error) error {
 		return &fault{reason: fmt.Sprintf("%s could not be given its service's name: %v", step.Replica, err)}
 	case reconcile.StepHook:
 		return &fault{reason: fmt.Sprintf("%s: its %s command failed: %v", step.Replica, step.Hook.Phase, err)}
+	case reconcile.StepNetwork:
+		if step.Network == "" {
+			break // nothing has changed yet
+		}
+		// The one before is gone, and what was in it is stopped.
+		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %v", step.Resource, err)}
 	case reconcile.StepUnmake:
 		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %v", step.Resource, err)}
 	case reconcile.StepRename:
@@ -89,8 +95,12 @@ func blame(step reconcile.Step, err error) error {
 }
 
 // circumstantial reports whether err may be gone at the next attempt though the
-// content is the same.
+// content is the same. A command that ran and failed speaks for itself, whatever it
+// printed.
 func circumstantial(err error) bool {
+	if own := new(reconcile.HookFailure); !errors.As(err, &own) && ails(err) {
+		return true
+	}
 	for _, known := range []error{
 		reconcile.ErrEngineUnavailable,
 		reconcile.ErrDiskFull,

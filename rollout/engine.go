@@ -62,8 +62,11 @@ type Adjuster interface {
 	Rename(ctx context.Context, id, name string) error
 }
 
-// Watcher looks at a container without changing it.
+// Watcher looks at a container, or the engine, without changing it.
 type Watcher interface {
+	// Answers reports whether the engine takes a new connection and answers over it,
+	// as one that is on its way down does not.
+	Answers(ctx context.Context) error
 	// Inspect returns reconcile.ErrContainerMissing when it is gone.
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)
 	// Evidence is what a person wants to see of a failed container: its last

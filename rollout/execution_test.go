@@ -118,7 +118,7 @@ func TestTheFirstFailureStopsWhatIsNewAndLetsCallsFinish(t *testing.T) {
 		s := newScripted()
 		s.fails["start web/1"] = errExecFormat
 		s.takes["start web/1"] = time.Second
-		s.takes["stop old/1"] = 20 * time.Second
+		s.takes["stop old/1"] = 20 * time.Second // the start is tried once more meanwhile
 		s.logs["web/1"] = "panic"
 		s.born["old/2"] = time.Now()
 		s.lives["old/2"] = healthyAfter(time.Hour)
@@ -133,7 +133,7 @@ func TestTheFirstFailureStopsWhatIsNewAndLetsCallsFinish(t *testing.T) {
 		)))
 		equal(t, "time", time.Since(begun), 20*time.Second)
 		equal(t, "done", r.Done, []int{2})
-		equal(t, "calls", len(s.did()), 2)
+		equal(t, "calls", len(s.did()), 3)
 		equal(t, "error", r.Err, nil)
 		if r.Failure == nil {
 			t.Fatal("no failure")
@@ -321,6 +321,10 @@ func TestWhoIsToBlame(t *testing.T) {
 		{"a failed stop is not", on(reconcile.StepStop, "web/1"), "stop web/1", errors.New("no"), nobody},
 		{"a failed remove is not", on(reconcile.StepRemove, "web/1"), "remove web/1", errors.New("no"), nobody},
 		{"a failed network is not", reconcile.Step{Kind: reconcile.StepNetwork, Resource: "back"}, "network back", errors.New("pool exhausted"), nobody},
+		{"a network that was to be made anew is the content's", reconcile.Step{Kind: reconcile.StepNetwork, Resource: "back", Network: "n1"}, "network back",
+			errors.New("pool overlaps"), "network back could not be made anew: pool overlaps"},
+		{"a dead containerd is not", on(reconcile.StepStart, "web/1"), "start web/1", errors.New("answer 500: transport is closing: unavailable"), nobody},
+		{"a runtime that was called off is not", of(reconcile.StepCreate, "web", 1), "create web/1", errors.New("OCI runtime create failed: context canceled: unknown"), nobody},
 		{"a failed volume is not", reconcile.Step{Kind: reconcile.StepVolume, Resource: "data"}, "volume data", errors.New("no"), nobody},
 		{"a failed prune is not", reconcile.Step{Kind: reconcile.StepPrune, Network: "n1"}, "prune n1", errors.New("no"), nobody},
 		{"a failed pull is not", reconcile.Step{Kind: reconcile.StepPull, Image: reconcile.Image{Ref: "web:1"}}, "pull web:1", errors.New("no"), nobody},
@@ -335,13 +339,14 @@ func TestWhoIsToBlame(t *testing.T) {
 			s := newScripted()
 			s.fails[c.call] = c.err
 			r := executor(s).Execute(t.Context(), job(plan(c.step)))
-			equal(t, "calls", s.did(), []string{c.call})
 			if c.reason == nobody {
+				equal(t, "calls", s.did(), []string{c.call})
 				if r.Failure != nil || !errors.Is(r.Err, c.err) {
 					t.Fatalf("failure is %+v, error %v", r.Failure, r.Err)
 				}
 				return
 			}
+			equal(t, "calls", s.did(), []string{c.call, c.call})
 			if r.Failure == nil || r.Err != nil {
 				t.Fatalf("no failure, but error %v", r.Err)
 			}
@@ -573,7 +578,7 @@ func TestADependentOfAFailedStepNeverBegins(t *testing.T) {
 		s := newScripted()
 		s.fails["start web/0"] = errExecFormat
 		r := executor(s).Execute(t.Context(), j)
-		if did := s.did(); len(did) != 1 || r.Failure == nil || len(r.Done) != 0 {
+		if did := s.did(); len(did) != 2 || did[0] != did[1] || r.Failure == nil || len(r.Done) != 0 {
 			slices.Sort(did)
 			t.Fatalf("after a failed start the engine was asked for %v", did)
 		}

@@ -158,6 +158,15 @@ func (s *scripted) Rename(ctx context.Context, id, name string) error {
 	return s.change(ctx, "rename "+id+" "+name)
 }
 
+func (s *scripted) Answers(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		return reconcile.ErrEngineUnavailable
+	}
+	return s.fails["answer"]
+}
+
 func (s *scripted) Inspect(ctx context.Context, id string) (reconcile.Container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,21 +12,6 @@ import (
 	"davit/reconcile"
 )
 
-// Preflights are asked one after the other; the first objection counts.
-type Preflights []Preflight
-
-var _ Preflight = Preflights(nil)
-
-// Check implements Preflight.
-func (all Preflights) Check(ctx context.Context, plan reconcile.Plan) error {
-	for _, p := range all {
-		if err := p.Check(ctx, plan); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Ports is the Preflight that refuses a plan which opens host ports that another
 // program has, be it for the edge or for Docker. It takes each for a moment to find
 // out, which says nothing where this process is in a network of its own.

@@ -28,7 +28,7 @@ func TestAPortOfAnotherProgramIsFoundBeforeAnythingChanges(t *testing.T) {
 		"of UDP":            of("udp", udp.LocalAddr(), local),
 		"of UDP everywhere": of("udp", udp.LocalAddr(), netip.Addr{}),
 	} {
-		err := rollout.Preflights{rollout.Ports{}}.Check(t.Context(), reconcile.Plan{Opens: []reconcile.HostPort{h}})
+		err := rollout.Ports{}.Check(t.Context(), reconcile.Plan{Opens: []reconcile.HostPort{h}})
 		if err == nil || !strings.Contains(err.Error(), "host port "+h.String()+" is taken by another program") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -215,7 +215,8 @@ func (c scenario) callViolations(tr trace, done map[int]bool) (out []string) {
 			}
 		}
 		for _, other := range tr.engine.calls {
-			if other.err != nil && call.begun.After(other.ended) {
+			last := ended[c.stepOf(other.what).ID] == other.end // it is asked once more before it counts as failed
+			if last && other.err != nil && call.begun.After(other.ended) {
 				out = append(out, fmt.Sprintf("the engine got %q after %q had failed", call.what, other.what))
 			}
 		}

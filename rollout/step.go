@@ -92,6 +92,9 @@ func (e *Executor) call(abortable context.Context, job reconcile.Job, t task) ou
 	ctx, cancel := context.WithTimeout(ctx, limit(job.Plan, t.step))
 	defer cancel()
 	o := e.do(ctx, job, t)
+	if o.err != nil && abortable.Err() == nil {
+		o = e.again(ctx, job, t, o)
+	}
 	switch {
 	case o.err == nil:
 	case fetches(t.step) && abortable.Err() != nil:

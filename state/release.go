@@ -23,7 +23,10 @@ var (
 const keepJournal = 50
 
 // Begin records the start of r, whatever r.Outcome and r.Finished say, and
-// returns it with its sequence number. A zero r.Started becomes now.
+// returns it with its sequence number. A zero r.Started becomes now. One that has a
+// number goes on: it must be the newest of its stack and have ended without success,
+// and its journal begins anew. ErrFinished and ErrNoRelease are the errors to tell
+// apart.
 func (s *Store) Begin(ctx context.Context, r reconcile.Release) (reconcile.Release, error) {
 	what := "begin release of " + r.Stack
 	if err := ctx.Err(); err != nil {
@@ -32,6 +35,9 @@ func (s *Store) Begin(ctx context.Context, r reconcile.Release) (reconcile.Relea
 	r.Outcome, r.Finished = reconcile.OutcomeRunning, time.Time{}
 	if r.Started.IsZero() {
 		r.Started = time.Now()
+	}
+	if r.Seq > 0 {
+		return r, s.write(ctx, what, func(ctx context.Context, tx *sql.Tx) error { return resume(ctx, tx, r) })
 	}
 	err := s.write(ctx, what, func(ctx context.Context, tx *sql.Tx) (err error) {
 		if r.Seq, err = nextSeq(ctx, tx, r.Stack); err != nil {
@@ -44,6 +50,23 @@ func (s *Store) Begin(ctx context.Context, r reconcile.Release) (reconcile.Relea
 		return err
 	})
 	return r, err
+}
+
+// resume opens the newest release of a stack once more.
+func resume(ctx context.Context, tx *sql.Tx, r reconcile.Release) error {
+	done, err := tx.ExecContext(ctx, `UPDATE releases SET outcome = '', failure = '', finished = NULL, hash = ?
+		WHERE stack = ? AND seq = ? AND outcome IN (?, ?) AND seq = (SELECT max(seq) FROM releases WHERE stack = ?)`,
+		r.Hash, r.Stack, r.Seq, reconcile.Interrupted.String(), reconcile.Failed.String(), r.Stack)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, whyNotFinished(ctx, tx, r))
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM journal WHERE stack = ? AND seq = ?`, r.Stack, r.Seq); err != nil {
+		return err
+	}
+	return replaceServices(ctx, tx, r)
 }
 
 // nextSeq counts in a row of its own, which outlives every release.
@@ -104,12 +127,7 @@ func (s *Store) Finish(ctx context.Context, r reconcile.Release) error {
 		if r.Services == nil {
 			return nil
 		}
-		for _, table := range []string{"containers", "services"} {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE stack = ? AND seq = ?`, r.Stack, r.Seq); err != nil {
-				return err
-			}
-		}
-		return writeServices(ctx, tx, r)
+		return replaceServices(ctx, tx, r)
 	})
 	if err == nil && r.Good() {
 		s.askForCopy()
@@ -127,6 +145,16 @@ func whyNotFinished(ctx context.Context, tx *sql.Tx, r reconcile.Release) error 
 		return err
 	}
 	return fmt.Errorf("%w: %s", ErrFinished, outcome)
+}
+
+// replaceServices writes what the release runs in place of what was written before.
+func replaceServices(ctx context.Context, tx *sql.Tx, r reconcile.Release) error {
+	for _, table := range []string{"containers", "services"} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE stack = ? AND seq = ?`, r.Stack, r.Seq); err != nil {
+			return err
+		}
+	}
+	return writeServices(ctx, tx, r)
 }
 
 func writeServices(ctx context.Context, tx *sql.Tx, r reconcile.Release) error {

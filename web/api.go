@@ -132,10 +132,10 @@ func NewPlans(plans []reconcile.Plan) Plans {
 	return out
 }
 
-// Empty reports whether no plan has a step.
+// Empty reports whether no plan has a step that could be taken now.
 func (p Plans) Empty() bool {
 	for _, plan := range p.Plans {
-		if len(plan.Steps) > 0 {
+		if len(plan.Steps) > 0 && plan.Blocked == "" {
 			return false
 		}
 	}

@@ -47,6 +47,9 @@ func (a *applyCommand) run(ctx context.Context, stack string) error {
 	if err != nil {
 		return err
 	}
+	if a.source != "" && a.dir == "" {
+		return errSourceAlone
+	}
 	ctx, cancel := within(ctx, a.timeout)
 	defer cancel()
 	what := "apply"

@@ -41,31 +41,42 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 	if err := brokenOnes(d, stack); err != nil {
 		return err
 	}
-	if stack != "" {
-		// What is not declared is left alone.
-		d.Projects = slices.DeleteFunc(d.Projects, func(p *compose.Project) bool { return p.Name != stack })
-		if len(d.Projects) == 0 {
-			return fmt.Errorf("stack %q is not in %s", stack, r.Dir)
-		}
+	if stack != "" && !declares(d, stack) && !slices.Contains(d.Removed, stack) {
+		return fmt.Errorf("stack %q is not in %s", stack, r.Dir)
+	}
+	if err := g.host.declareOthers(ctx, g.config, d.Source, g.store); err != nil {
+		return err
 	}
 	g.host.loop.Declare(d)
 	g.host.loop.SourceState(d.Source, r.Fetched, nil)
+	// What the directory does not declare is left alone.
+	g.host.loop.Confine(reconcile.Scope{Source: d.Source, Stack: stack})
 	if err := g.host.loop.Settle(ctx); err != nil {
 		return err
 	}
-	return g.outcome(ctx, d)
+	return g.outcome(ctx, d, stack)
 }
 
-// outcome is an error unless every project of d has come to rest where d wants
-// it.
-func (a *agent) outcome(ctx context.Context, d reconcile.Declaration) error {
+// declares reports whether a stack of that name is among what d declares.
+func declares(d reconcile.Declaration, stack string) bool {
+	return slices.ContainsFunc(d.Projects, func(p *compose.Project) bool { return p.Name == stack })
+}
+
+// outcome is an error unless every project of d, or the one that is meant, has come
+// to rest where d wants it.
+func (a *agent) outcome(ctx context.Context, d reconcile.Declaration, stack string) error {
 	status, err := a.host.loop.Status(ctx)
 	if err != nil {
 		return err
 	}
 	var bad error
 	for _, k := range status {
-		if !slices.ContainsFunc(d.Projects, func(p *compose.Project) bool { return p.Name == k.Name }) {
+		if stack != "" && stack != k.Name || !declares(d, k.Name) {
+			continue
+		}
+		if k.Source != d.Source {
+			bad = errors.Join(bad, reconcile.WithHint(fmt.Errorf("the stack name %q is that of source %q, which had it first", k.Name, k.Source),
+				"give one of them another `name:`"))
 			continue
 		}
 		done, err := verdict(k)

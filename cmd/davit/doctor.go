@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"davit/compose"
 	"davit/engine"
 	"davit/gitsource"
 	"davit/reconcile"
@@ -73,9 +73,7 @@ func (d *doctorCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(engine.Options{
-		Host: config.Engine, Instance: "doctor", DockerConfigDir: config.DockerConfig, Logger: slog.New(slog.DiscardHandler),
-	})
+	e, err := askedEngine(config)
 	if err != nil {
 		return err
 	}
@@ -115,6 +113,7 @@ type doctor struct {
 	engine interface {
 		Host(ctx context.Context) (engine.Host, error)
 		LocalImage(ctx context.Context, ref string) (reconcile.Image, error)
+		TooNew(ctx context.Context, p *compose.Project) ([]error, error)
 	}
 	agent func(ctx context.Context) (web.Health, error)
 	reach func(ctx context.Context, o gitsource.Options) (gitsource.Reached, error)
@@ -139,6 +138,7 @@ func (d *doctor) checks() []check {
 		{"data directory", quick, d.dataCheck},
 		{"record", quick, d.recordCheck},
 		{"releases", slow, d.releaseCheck},
+		{"stacks", slow, d.stacksCheck},
 		{"disk", quick, d.diskCheck},
 		{"memory", quick, d.memoryCheck},
 		{"policy", quick, d.policyCheck},

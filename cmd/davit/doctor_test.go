@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"davit/compose"
 	"davit/engine"
 	"davit/gitsource"
 	"davit/reconcile"
@@ -28,6 +29,8 @@ type fakeHost struct {
 	host engine.Host
 	err  error
 	gone map[string]bool
+	// tooNew is what it is too old for.
+	tooNew []error
 }
 
 func (f fakeHost) Host(context.Context) (engine.Host, error) { return f.host, f.err }
@@ -38,6 +41,8 @@ func (f fakeHost) LocalImage(_ context.Context, ref string) (reconcile.Image, er
 	}
 	return reconcile.Image{ID: ref}, nil
 }
+
+func (f fakeHost) TooNew(context.Context, *compose.Project) ([]error, error) { return f.tooNew, nil }
 
 // healthyDoctor looks at a host on which nothing is wrong.
 func healthyDoctor(t *testing.T) *doctor {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -12,6 +13,13 @@ import (
 	"davit/reconcile"
 	"davit/state"
 )
+
+// askedEngine is the host's engine for a command that changes nothing on it.
+func askedEngine(config Config) (*engine.Engine, error) {
+	return engine.New(engine.Options{
+		Host: config.Engine, Instance: "none", DockerConfigDir: config.DockerConfig, Logger: slog.New(slog.DiscardHandler),
+	})
+}
 
 // engineChecks are everything that the engine says by itself.
 func (d *doctor) engineChecks(ctx context.Context) []finding {
@@ -172,4 +180,28 @@ func (d *doctor) gone(ctx context.Context, history []reconcile.Release) (kept in
 		}
 	}
 	return kept, gone, nil
+}
+
+// stacksCheck asks whether the engine can do what the revisions declare that the
+// agent fetched last.
+func (d *doctor) stacksCheck(ctx context.Context) []finding {
+	const name = "stacks"
+	declared, err := lastDeclared(ctx, d.config)
+	if err != nil || len(declared) == 0 {
+		return nil // nothing was fetched yet, or the record's own check says why not
+	}
+	var found []finding
+	for _, p := range declared {
+		tooNew, err := d.engine.TooNew(ctx, p)
+		if err != nil {
+			return one(name, levelWarn, "not looked at: "+err.Error(), "")
+		}
+		for _, e := range tooNew {
+			found = append(found, finding{Check: name, Level: levelFail, Seen: p.Name + ": " + e.Error(), Advice: hint(e)})
+		}
+	}
+	if len(found) == 0 {
+		return one(name, levelOK, fmt.Sprintf("%d stacks are declared, with nothing that the engine is too old for", len(declared)), "")
+	}
+	return found
 }

@@ -158,12 +158,12 @@ func (e *errandCommand) result(k reconcile.StackStatus) (bool, error) {
 	if k.Sync == reconcile.SyncSuspended || k.Sync == reconcile.SyncOrphaned {
 		return true, ended(k)
 	}
+	if k.Sync == reconcile.SyncProgressing {
+		return false, nil
+	}
 	var bad error
 	for _, s := range e.meant(k) {
 		if s.Ready < s.Desired {
-			if k.Sync == reconcile.SyncProgressing {
-				return false, nil
-			}
 			bad = errors.Join(bad, fmt.Errorf("%s: %d of %d replicas of %s are ready", k.Name, s.Ready, s.Desired, s.Name))
 		}
 		if slices.ContainsFunc(s.Containers, func(id string) bool { return slices.Contains(e.replaced, id) }) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 // formerSource is how long what was exported of a source that is no longer
 // configured is kept: somebody may be trying another one out.
 const formerSource = 30 * 24 * time.Hour
+
+// forgetEvery is how often that is looked for: an agent may run for years.
+const forgetEvery = 24 * time.Hour
 
 // forgetSources removes the exports of sources that were configured once.
 func (a *agent) forgetSources() {
@@ -23,5 +27,19 @@ func (a *agent) forgetSources() {
 	a.report("remove the exports of former sources", err)
 	if len(removed) > 0 {
 		a.logger.Info("exports of former sources are removed", "directories", strings.Join(removed, " "))
+	}
+}
+
+// keepForgetting does so every day until ctx ends.
+func (a *agent) keepForgetting(ctx context.Context) {
+	day := time.NewTicker(forgetEvery)
+	defer day.Stop()
+	for {
+		select {
+		case <-day.C:
+			a.forgetSources()
+		case <-ctx.Done():
+			return
+		}
 	}
 }

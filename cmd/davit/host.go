@@ -84,7 +84,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	if strings.HasPrefix(config.Engine, "unix://") {
 		disk.Engine = "/var/lib/docker"
 	}
-	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: rollout.Preflights{disk, rollout.Ports{}}, Scrub: h.secrets.scrub, Logger: out.logger}
+	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: preflights{disk, h.engine, rollout.Ports{}}, Scrub: h.secrets.scrub, Logger: out.logger}
 	var board *reconcile.Switchboard
 	if edge != nil {
 		board = reconcile.NewSwitchboard(ports{edge: edge, instance: id.instance})
@@ -107,6 +107,18 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 		Emit:  out.emit, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})
 	return h, nil
+}
+
+// preflights must all agree.
+type preflights []rollout.Preflight
+
+func (all preflights) Check(ctx context.Context, plan reconcile.Plan) error {
+	for _, p := range all {
+		if err := p.Check(ctx, plan); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openers are how a host reads what is encrypted. Two davits on one machine keep

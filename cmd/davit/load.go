@@ -50,6 +50,9 @@ func (c *console) configure(cmd *cobra.Command, settings ...setting) *options {
 	return o
 }
 
+// says reports whether the setting called key was given as a flag.
+func (o *options) says(key string) bool { return len(o.given[key].values) > 0 }
+
 // layer is one place that settings come from.
 type layer struct {
 	config *Config

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"davit/compose"
 	"davit/reconcile"
 	"davit/state"
 	"davit/web"
@@ -22,6 +23,8 @@ type without struct {
 	// sources are what is known of the sources without asking them.
 	sources []web.SourceStatus
 	config  Config
+	// projects are what was declared.
+	projects []*compose.Project
 }
 
 // lookAt opens the host of a data directory for reading.
@@ -54,8 +57,21 @@ func (w *without) declare(ctx context.Context, s Source, r reconcile.Revision) (
 	d, err := w.stacks(s, w.record).Load(ctx, r)
 	if err == nil {
 		w.loop.Declare(d)
+		w.projects = append(w.projects, d.Projects...)
 	}
 	return d, err
+}
+
+// lastDeclared are the stacks of the revisions that the agent declared last, but
+// for those whose files do not load.
+func lastDeclared(ctx context.Context, config Config) (projects []*compose.Project, err error) {
+	w, err := lookAt(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	_, err = w.declareLast(ctx)
+	return w.projects, err
 }
 
 // declareLast declares the revisions that the agent declared last, if their files
@@ -88,6 +104,31 @@ func (w *without) declareLast(ctx context.Context) (found bool, err error) {
 		found = true
 	}
 	return found, nil
+}
+
+// declareOthers has the loop know what the other sources declared last, so that
+// names and the order between stacks are judged with it. A source whose settings or
+// files are not at hand is left out; what it had stays its own.
+func (h *host) declareOthers(ctx context.Context, config Config, own string, r record) error {
+	for _, s := range config.followed() {
+		if s.Name == own || s.Repo == "" {
+			continue
+		}
+		last, known, err := recallRevision(ctx, r, s.Name)
+		if err != nil {
+			return err
+		}
+		if _, gone := os.Stat(last.Dir); !known || gone != nil {
+			continue
+		}
+		d, err := h.stacks(s, r).Load(ctx, last)
+		if err != nil {
+			continue
+		}
+		h.loop.Declare(d)
+		h.loop.SourceState(s.Name, last.Fetched, nil)
+	}
+	return ctx.Err()
 }
 
 // read is how every stack stands, from the agent or from a look at the host.
@@ -156,6 +197,10 @@ func (p *planCommand) directory(ctx context.Context, config Config, stack string
 	if err := brokenOnes(d, stack); err != nil {
 		return web.Plans{}, err
 	}
+	if err := w.declareOthers(ctx, w.config, d.Source, w.record); err != nil {
+		return web.Plans{}, err
+	}
+	w.loop.Confine(reconcile.Scope{Source: d.Source})
 	plans, err := w.loop.Plan(ctx, reconcile.PlanRequest{Stack: stack, Values: p.values})
 	return web.NewPlans(plans), err
 }

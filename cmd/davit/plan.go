@@ -51,6 +51,9 @@ func (p *planCommand) run(ctx context.Context, stack string) error {
 	if err != nil {
 		return err
 	}
+	if p.source != "" && p.dir == "" {
+		return errSourceAlone
+	}
 	plans, err := p.plans(ctx, config, stack)
 	if err != nil {
 		return err

@@ -229,6 +229,7 @@ func (a *agent) serve(ctx context.Context) error {
 	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
 	g.Go(func() error { a.obeyHangups(ctx); return nil })
 	g.Go(func() error { a.keepEdge(ctx); return nil })
+	g.Go(func() error { a.keepForgetting(ctx); return nil })
 	err = g.Wait()
 	a.logger.Info("davit ends")
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -70,6 +71,9 @@ func (o *Config) completeSources() {
 		s.alone = nil
 	}
 }
+
+// errSourceAlone refuses an option that would mean nothing.
+var errSourceAlone = errors.New("--source goes with --dir: it says whose place the directory takes")
 
 // standIn is the configuration that a directory is loaded with in place of a
 // repository: of the source that is named, or the only one there is.

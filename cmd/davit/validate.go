@@ -27,6 +27,8 @@ type validation struct {
 	Stacks   []string  `json:"stacks"`
 	Mistakes []mistake `json:"mistakes"`
 	Notes    []mistake `json:"notes"`
+
+	projects []*compose.Project
 }
 
 // mistake is one mistake, or a note, in one file.
@@ -53,7 +55,8 @@ func validateVerb(c *console) *cobra.Command {
 		Use:   "validate",
 		Short: "Show every mistake in the compose files of a directory",
 		Long: "Show every mistake in the compose files of a directory at once, each with its file and key.\n" +
-			"Needs neither an agent nor an engine. Exit codes: 0 none, 1 some.",
+			"Needs neither an agent nor an engine; with --engine, what that engine is too old for is a mistake,\n" +
+			"too. Exit codes: 0 none, 1 some.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd.Context()) },
 	}
@@ -80,6 +83,11 @@ func (v *validateCommand) run(ctx context.Context) error {
 	found, err := inspect(ctx, stacks{config: source.Config, edged: source.Edge != "off", access: blind(source.Config)}, r)
 	if err != nil {
 		return err
+	}
+	if v.options.says("engine") {
+		if err := found.fit(ctx, config); err != nil {
+			return err
+		}
 	}
 	if v.output.json() {
 		err = printJSON(v.Out, found)
@@ -113,7 +121,6 @@ func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, e
 		out.blame(compose.Clash(tree.Rivals[name]))
 		found = append(found, tree.Rivals[name]...)
 	}
-	var projects []*compose.Project
 	for _, s := range found {
 		out.Stacks = append(out.Stacks, s.Name)
 		project, err := compose.Load(ctx, s, l.options(s, r))
@@ -123,16 +130,36 @@ func inspect(ctx context.Context, l stacks, r reconcile.Revision) (validation, e
 		if project == nil {
 			continue
 		}
-		projects = append(projects, project)
+		out.projects = append(out.projects, project)
 		for _, n := range project.Notes {
 			out.Notes = append(out.Notes, mistake{File: n.File, Key: n.Key, Text: n.Text})
 		}
 	}
-	for _, p := range compose.CycleProblems(projects) {
+	for _, p := range compose.CycleProblems(out.projects) {
 		out.blame(p)
 	}
 	out.Valid = len(out.Mistakes) == 0
 	return out, nil
+}
+
+// fit adds what the engine is too old for.
+func (v *validation) fit(ctx context.Context, config Config) error {
+	e, err := askedEngine(config)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	for _, p := range v.projects {
+		tooNew, err := e.TooNew(ctx, p)
+		if err != nil {
+			return err
+		}
+		for _, err := range tooNew {
+			v.Mistakes = append(v.Mistakes, mistake{File: p.Files[0], Text: err.Error()})
+		}
+	}
+	v.Valid = len(v.Mistakes) == 0
+	return nil
 }
 
 // add takes the mistakes that err holds. What is no mistake in a file is returned.

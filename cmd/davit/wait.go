@@ -79,7 +79,8 @@ func (w *waitCommand) look(ctx context.Context, watching *watch) (bool, error) {
 		return false, err
 	}
 	if w.running(k, releases) {
-		if k.Health != reconcile.ConditionHealthy {
+		// A release that has just ended is wound up before `status --check` is content.
+		if k.Health != reconcile.ConditionHealthy || k.Sync == reconcile.SyncProgressing || k.Sync == reconcile.SyncOutOfSync {
 			return false, nil
 		}
 		// How a stack stands is what the last pass found; what was declared since

@@ -208,9 +208,10 @@ func ended(k reconcile.StackStatus) error {
 }
 
 // timedOut turns the end of --timeout into its exit code; stopped by a signal is
-// an error like others.
+// an error like others. An outcome that came in time stands, whatever the clock says
+// once it is printed.
 func timedOut(ctx context.Context, err error, what string, timeout time.Duration) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &exit{Code: exitTimeout, Err: fmt.Errorf("%s: not done after %s", what, timeout)}
 	}
 	return err

@@ -21,11 +21,13 @@ type Subject interface {
 	Observe(ctx context.Context) (reconcile.Observed, error)
 	Events(ctx context.Context, f func(engine.Change)) error
 	Pull(ctx context.Context, i reconcile.Image) (reconcile.Image, error)
+	Build(ctx context.Context, i reconcile.Image) (reconcile.Image, error)
 	LocalImage(ctx context.Context, ref string) (reconcile.Image, error)
 	Tag(ctx context.Context, id, ref string) error
 	Untag(ctx context.Context, ref string) error
 	RemoveImage(ctx context.Context, id string) error
 	KeepTags(ctx context.Context) (map[string]string, error)
+	BuildTags(ctx context.Context) (map[string]string, error)
 	CreateNetwork(ctx context.Context, p *compose.Project, key string) error
 	CreateVolume(ctx context.Context, p *compose.Project, key string) error
 	RemoveNetwork(ctx context.Context, id string) error
@@ -57,6 +59,9 @@ type Bench struct {
 	// Image puts a new image into the engine as ref, whose name begins with
 	// Project.
 	Image func(t *testing.T, ref string, b Behaviour) reconcile.Image
+	// Buildable is the image of a service web, with a health check and a volume at
+	// /data, that is to be built of this content. Unbuildable cannot be.
+	Buildable func(t *testing.T, content string) reconcile.Image
 	// StopByHand and RemoveByHand are somebody else's doing.
 	StopByHand, RemoveByHand func(t *testing.T, id string)
 	// Port is a host port that is free.
@@ -64,6 +69,9 @@ type Bench struct {
 	// Dir is a directory on the host with a file called secret in it.
 	Dir string
 }
+
+// Unbuildable is content that no builder makes an image of.
+const Unbuildable = "unbuildable"
 
 // Contract runs every test against benches from newBench, which cleans up after
 // itself.
@@ -85,6 +93,7 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"networks are made once and external ones never", networks},
 		{"volumes are kept and carried over", volumes},
 		{"images are found, tagged and collected", images},
+		{"an image is built once of the same content", builds},
 		{"a container runs the pinned image when its tag moves", movedTag},
 		{"health goes from starting to healthy", healthy},
 		{"a process that ends leaves its code and log", exitsWithLog},

@@ -7,7 +7,6 @@ package hangup
 import (
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -21,12 +20,28 @@ func Signals() <-chan os.Signal { return early }
 
 // catch takes the signal if args are those of `davit run`.
 func catch(args []string) <-chan os.Signal {
-	args = args[min(1, len(args)):]
-	verb := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
-	if verb < 0 || args[verb] != "run" {
+	if !runs(args[min(1, len(args)):]) {
 		return nil
 	}
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	return c
+}
+
+// runs reports whether the verb is run. Flags may come before it, and which of them
+// are followed by a value is not known this early: what follows a flag is the verb
+// only if it says run.
+func runs(args []string) bool {
+	mayBeValue := false
+	for _, a := range args {
+		flag := strings.HasPrefix(a, "-")
+		switch {
+		case a == "run":
+			return true
+		case !flag && !mayBeValue:
+			return false
+		}
+		mayBeValue = flag && !strings.Contains(a, "=")
+	}
+	return false
 }

@@ -10,6 +10,8 @@ import (
 func TestOnlyTheAgentTakesSIGHUP(t *testing.T) {
 	for line, want := range map[string]bool{
 		"davit run": true, "davit run --repo x": true, "davit --help run": true,
+		"davit --config a.yaml run": true, "davit --config=a.yaml --data d run": true, "davit --prerelease run": true,
+		"davit --config=a.yaml status run": false, "davit --config a.yaml status run": false, "davit -- run": true,
 		"davit": false, "run": false, "davit status run": false, "davit --run": false, "davit apply --dir run": false,
 	} {
 		c := catch(strings.Fields(line))

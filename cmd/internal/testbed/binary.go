@@ -16,11 +16,16 @@ import (
 )
 
 // build compiles a package of this module below bin/testbed and returns where it
-// is. The compiler leaves a binary that is up to date alone; the lock keeps test
-// processes that run side by side from writing one file. What it returns is named
-// by its content, so that a change of the sources during a test does not change
-// what that test runs.
+// is.
 func build(ctx context.Context, pkg, name string) (string, error) {
+	return compile(ctx, ".", pkg, name)
+}
+
+// compile compiles a package of the module in a directory of this one. The compiler
+// leaves a binary that is up to date alone; the lock keeps test processes that run
+// side by side from writing one file. What it returns is named by its content, so
+// that a change of the sources during a test does not change what that test runs.
+func compile(ctx context.Context, module, pkg, name string) (string, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err
@@ -29,7 +34,7 @@ func build(ctx context.Context, pkg, name string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("build %s: %w", pkg, err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(filepath.Join(dir, "."+name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", pkg, err)
 	}
@@ -39,7 +44,7 @@ func build(ctx context.Context, pkg, name string) (string, error) {
 	}
 	target := filepath.Join(dir, name)
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", target, pkg)
-	command.Dir, command.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	command.Dir, command.Env = filepath.Join(root, module), append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, output)
 	}

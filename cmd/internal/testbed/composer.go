@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -24,7 +21,7 @@ type Composer struct {
 // the first time, and points it at the bed's engine.
 func (b *Bed) Composer() *Composer {
 	b.tb.Helper()
-	binary, err := buildTool(b.tb.Context(), "composer")
+	binary, err := compile(b.tb.Context(), "tools", "./composer", "composer")
 	if err != nil {
 		b.tb.Fatalf("Docker Compose is what this test compares with: %v", err)
 	}
@@ -56,31 +53,4 @@ func (c *Composer) Run(dir string, args ...string) Answer {
 		c.tb.Fatalf("compose %s: exit code %d\n%s%s", strings.Join(args, " "), a.Code, a.Stdout, a.Stderr)
 	}
 	return a
-}
-
-// buildTool compiles a command of the module under tools to bin/testbed.
-func buildTool(ctx context.Context, name string) (string, error) {
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(root, "bin", "testbed")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("build tools/%s: %w", name, err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "."+name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", fmt.Errorf("build tools/%s: %w", name, err)
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("build tools/%s: lock %s: %w", name, dir, err)
-	}
-	target := filepath.Join(dir, name)
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", target, "./"+name)
-	command.Dir, command.Env = filepath.Join(root, "tools"), append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build tools/%s: %w\n%s", name, err, output)
-	}
-	return target, nil
 }
