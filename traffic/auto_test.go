@@ -63,6 +63,20 @@ func TestAPortWhoseServerNoLongerGreetsIsUnderstoodAgain(t *testing.T) {
 	}
 }
 
+// Otherwise an edge that has a successor would be kept by whoever opened a connection
+// in case that it needs one.
+func TestAPortThatIsGivenUpIsNotKeptByWhoSaysNothing(t *testing.T) {
+	s := seeing(t)
+	b := newBed(t, Port{}, s)
+	conn := b.dial()
+	eventually(t, "the replica is reached, in case that it begins", func() bool { return s.replica.streams.Load() == 1 })
+	close(b.ending)
+	if got, err := io.ReadAll(conn); err != nil || len(got) != 0 {
+		t.Fatalf("the client sees %q, %v", got, err)
+	}
+	b.idle()
+}
+
 // splitting sends the first bytes in a segment of their own.
 type splitting struct {
 	net.Conn

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -49,6 +48,8 @@ func (f *front) serveSilent(ctx context.Context, c *client) {
 		f.join(ctx, c, u, new(watch))
 	case u != nil:
 		f.join(ctx, c, u, nil)
+	case said == spokenNothing && errors.Is(s.err, errRetired):
+		// It is closed as one is that is kept for further requests.
 	case said == spokenNothing:
 		f.log.DebugContext(ctx, "connection without a replica", "source", c.source, "error", s.err)
 		c.reset()
@@ -94,10 +95,13 @@ func (f *front) await(ctx context.Context, c *client) (u *upstream, begun bool, 
 		if u, err = f.reach(ctx, c); err != nil {
 			return nil, false, err
 		}
-		begun, err := u.listen(ctx, &f.buffers)
+		begun, err := f.listen(ctx, u)
 		switch {
 		case err == nil && (begun || ctx.Err() != nil):
 			return u, begun, nil
+		case err == nil && over(f.ending):
+			f.unused(u)
+			return nil, false, errRetired
 		case err == nil:
 			f.unused(u)
 		default:
@@ -108,41 +112,54 @@ func (f *front) await(ctx context.Context, c *client) (u *upstream, begun bool, 
 	}
 }
 
-// listen waits until the replica says something or ends: true; or until ctx ends or
-// the replica is to get nothing new.
-func (u *upstream) listen(ctx context.Context, from *buffers) (begun bool, err error) {
-	in, err := newReader(u.TCPConn, from, pieceSize)
+// listen waits until the replica says something or ends: true; or until ctx ends, the
+// replica is to get nothing new, or the port was given up a moment ago.
+func (f *front) listen(ctx context.Context, u *upstream) (begun bool, err error) {
+	in, err := newReader(u.TCPConn, &f.buffers, pieceSize)
 	if err != nil {
 		return false, err
 	}
-	heard := make(chan struct{})
-	var waker sync.WaitGroup
-	waker.Go(func() {
-		select {
-		case <-heard:
-			return
-		case <-ctx.Done():
-		case <-u.lease.draining:
+	heard, enough := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(enough)
+		if f.patient(ctx, u.lease, heard) {
+			u.SetReadDeadline(longAgo()) // of a connection that is closed nobody waits
 		}
-		u.SetReadDeadline(longAgo()) // of a connection that is closed nobody waits
-	})
+	}()
 	piece, err := in.next()
 	u.ahead = slices.Clone(piece)
 	in.release()
 	if settings(u.ahead) {
-		select {
-		case <-ctx.Done():
-		case <-u.lease.draining:
-		}
+		<-enough // without having heard
 	} else {
 		begun = err == nil
 	}
 	close(heard)
-	waker.Wait()
+	<-enough
 	if isTimeout(err) {
 		err = nil
 	}
 	return begun, errors.Join(err, u.SetReadDeadline(time.Time{}))
+}
+
+// patient waits until a replica was heard: false; or need not be listened to any more.
+func (f *front) patient(ctx context.Context, l *lease, heard <-chan struct{}) bool {
+	ending := f.ending
+	var late <-chan time.Time
+	for {
+		select {
+		case <-heard:
+			return false
+		case <-ctx.Done():
+			return true
+		case <-l.draining:
+			return true
+		case <-ending:
+			ending, late = nil, time.After(lingering)
+		case <-late:
+			return true
+		}
+	}
 }
 
 // settings reports whether b begins like an HTTP/2 server that does not wait for its

@@ -299,8 +299,8 @@ func TestAnHTTP2ServersSettingsAreNoGreeting(t *testing.T) {
 	s := speaking(t, func(conn net.Conn) {
 		io.WriteString(conn, settings) // the client sees it
 		said <- struct{}{}
-		rest, _ := io.ReadAll(conn)        // the client sees what is missing
-		io.WriteString(conn, string(rest)) // too
+		rest, _ := io.ReadAll(conn) // the client sees what is missing
+		conn.Write(rest)            // too
 	})
 	b := newBed(t, Port{}, s)
 	conn := b.dial()
