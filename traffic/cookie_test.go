@@ -51,6 +51,7 @@ func TestACookieThatThisServiceDidNotSignSaysNothing(t *testing.T) {
 		"half a signature":      good[:len(good)-11],
 		"a longer signature":    good + "AAAA",
 		"no value":              c.name + "=",
+		"another spelling":      good[:len(good)-1] + string(good[len(good)-1]+1),
 		"no base64":             c.name + "=12.3f9a5c.!!!!!!!!!!!!!!!!!!!!!!",
 		"another service's":     pair(t, newCookie(testSecret, "shop", "api").set(testSession, false)),
 		"renamed, of another":   c.name + "=" + strings.SplitN(pair(t, newCookie(testSecret, "shop", "api").set(testSession, false)), "=", 2)[1],
