@@ -146,11 +146,6 @@ func (r Route) at(container string) int {
 	return slices.IndexFunc(r.Members, func(m Member) bool { return m.Container == container })
 }
 
-// serving are the members that get something new.
-func (r Route) serving() []Member {
-	return slices.DeleteFunc(slices.Clone(r.Members), func(m Member) bool { return !m.Draining.IsZero() })
-}
-
 // with is t with r in the place of what it had for r's service. A route without
 // ports and members is none.
 func (t EdgeTable) with(r Route) EdgeTable {

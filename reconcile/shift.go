@@ -256,7 +256,7 @@ func (p *planner) claim(o Observed) error {
 				}
 			}
 			declared[h] = name
-			if p.ours(h) {
+			if p.ours(h) || !p.starts(u) {
 				continue
 			}
 			if holder := p.stranger(o, h); holder != "" {
@@ -266,6 +266,12 @@ func (p *planner) claim(o Observed) error {
 		}
 	}
 	return nil
+}
+
+// starts reports whether a container of u is to start, or to be handed work.
+func (p *planner) starts(u *unit) bool {
+	unsettled := func(c Container) bool { return !p.settled(u, c) }
+	return u.fleet.missing+len(u.fleet.idle) > 0 || slices.ContainsFunc(u.fleet.current, unsettled)
 }
 
 // ours reports whether something of this stack has the port already.
