@@ -48,7 +48,12 @@ backend davit_shop_web_%d
     balance leastconn
 `, socket, address, port, port))
 	start(t, address, "haproxy", "-f", config, "-db")
-	return rival{&HAProxy{Socket: socket}, address}
+	h := &HAProxy{Socket: socket}
+	eventually(t, "haproxy answers on its socket", func() bool {
+		_, err := h.servers(t.Context())
+		return err == nil
+	})
+	return rival{h, address}
 }
 
 func startNginx(t *testing.T, port int) rival {
