@@ -116,9 +116,7 @@ func start(t *testing.T, address, name string, args ...string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l := listen(t)
-	defer l.Close()
-	return l.Addr().String()
+	return vacant(t).String()
 }
 
 func write(t *testing.T, path, content string) {
@@ -138,10 +136,7 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	l := listen(t)
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	return &shop{t: t, port: port, table: Table{Instance: "i", Ports: []Port{{
+	return &shop{t: t, port: int(vacant(t).Port()), table: Table{Instance: "i", Ports: []Port{{
 		Address: netip.MustParseAddrPort("0.0.0.0:80"), Stack: "shop", Service: "web",
 	}}}}
 }

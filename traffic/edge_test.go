@@ -61,9 +61,16 @@ func apply(t *testing.T, e *Edge, table Table) Acknowledgement {
 // vacant is a port that nobody listens on.
 func vacant(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l := listen(t)
-	defer l.Close()
-	return ends(l.Addr())
+	// Not one of the kernel's choice: it would give that to the next who asks.
+	for range 100 {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000)))
+		if err == nil {
+			defer l.Close()
+			return ends(l.Addr())
+		}
+	}
+	t.Fatal("no port is vacant")
+	return netip.AddrPort{}
 }
 
 // backend is the replica "web/n", at an address where nobody answers.
