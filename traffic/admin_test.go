@@ -224,6 +224,30 @@ func TestWithoutAnEdgeTheClientSaysSo(t *testing.T) {
 	}
 }
 
+// TestAnEdgeThatEndsWhileItIsAskedIsNone: it was killed, and comes back.
+func TestAnEdgeThatEndsWhileItIsAskedIsNone(t *testing.T) {
+	dir := t.TempDir()
+	l, err := socket.Listen(t.Context(), socketIn(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Read(make([]byte, 16)) // in the midst of the request
+		l.Listener.Close()
+		conn.Close()
+	})
+	defer accepting.Wait()
+	defer l.Close()
+	if _, err := clientOf(t, dir).Apply(t.Context(), anyTable); !errors.Is(err, ErrNoEdge) {
+		t.Error(err)
+	}
+}
+
 // openPorts are sockets that listen, and their keys.
 func openPorts(t *testing.T, n int) Sockets {
 	t.Helper()

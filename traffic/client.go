@@ -163,6 +163,14 @@ func (c *Client) exchange(ctx context.Context, method, path string, body, into a
 	// kept: with this key, which is not sent, net/http does so.
 	req.Header["Idempotency-Key"] = nil
 	resp, err := c.http.Do(req)
+	if err != nil && content != nil {
+		req.Body, _ = req.GetBody() // of bytes, which do not fail
+	}
+	if err != nil && ctx.Err() == nil {
+		// An edge may end while it is asked: whether another answers, or nobody, is for
+		// a second attempt to tell.
+		resp, err = c.http.Do(req)
+	}
 	if err != nil {
 		return c.unreached(err)
 	}

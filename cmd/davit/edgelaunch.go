@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"davit/traffic"
 )
 
@@ -107,7 +109,7 @@ func (l edgeLaunch) said() string {
 // output is where the edge logs to.
 func (l edgeLaunch) output() (*os.File, error) {
 	if l.kept() {
-		n, err := syscall.Dup(int(os.Stderr.Fd()))
+		n, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
