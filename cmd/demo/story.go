@@ -14,18 +14,29 @@ import (
 //go:embed compose.yaml.tmpl
 var composeFile string
 
-// replicas is how many containers of web the compose file asks for.
-const replicas = 2
+const (
+	// replicas is how many containers of web the compose file asks for.
+	replicas = 2
+	// clients are how many ask at its published port, over a connection each.
+	clients = 64
+)
+
+// web is an app that dies at once when it is told to end: whoever is to lose no
+// request has to be done with it before.
+func web(version string) testbed.App {
+	return testbed.App{Version: version, Env: map[string]string{"STOP": "exit"}}
+}
 
 // story is what the acts share.
 type story struct {
 	*narrator
-	bed    *testbed.Bed
-	shop   *testbed.Stack
-	repo   *testbed.Repo
-	agent  *testbed.Agent
-	client *testbed.Client
-	db     testbed.Image
+	bed   *testbed.Bed
+	shop  *testbed.Stack
+	repo  *testbed.Repo
+	agent *testbed.Agent
+	crowd *testbed.Crowd
+	port  int
+	db    testbed.Image
 	// first is the container of db, which no act may touch.
 	first testbed.Container
 	// original is web 1.1.0 before its tag moved, good the release that proved it.
@@ -50,10 +61,13 @@ func (s *story) tell(davit string) {
 }
 
 // push declares web at an image and releases it under a tag.
-func (s *story) push(tag string, web string) {
+func (s *story) push(tag, image string) {
 	var file strings.Builder
 	err := template.Must(template.New("compose").Parse(composeFile)).Execute(&file,
-		struct{ Stack, Web, DB string }{s.shop.Name, web, s.db.Ref})
+		struct {
+			Stack, Web, DB string
+			Port           int
+		}{s.shop.Name, image, s.db.Ref, s.port})
 	if err != nil {
 		s.Fatalf("write the compose file: %v", err)
 	}
@@ -62,24 +76,27 @@ func (s *story) push(tag string, web string) {
 
 func (s *story) firstRelease() {
 	s.act("v1.0.0 is pushed, and `davit run --repo URL` is started.")
+	s.port = s.bed.UnusedPort()
 	s.db = s.bed.Push("db:1", testbed.App{Version: "db", Volume: "/data"})
-	one := s.bed.Push("web:1.0.0", testbed.App{Version: "1.0.0"})
+	one := s.bed.Push("web:1.0.0", web("1.0.0"))
 	s.push("v1.0.0", one.Ref)
-	s.agent = s.bed.Agent(testbed.Run{Repo: s.repo.URL, Args: []string{"--branch", "main"}})
+	s.agent = s.bed.Agent(testbed.Run{Repo: s.repo.URL, Args: []string{"--branch", "main", "--edge", "on"}})
 	release := s.agent.WaitOutcome(s.shop.Name, "v1.0.0", "succeeded")
 	s.agent.WaitSynced(s.shop.Name, "v1.0.0")
 	s.claimServes("1.0.0", one)
 	s.claim(release.Kind == "deploy" && release.Commit == s.repo.Head(),
 		"the history names the deploy and its commit", release)
 	s.first = s.shop.Only("db")
-	s.client = s.shop.Client("http://web:8080/", 50)
+	s.crowd = s.bed.Crowd(fmt.Sprintf("http://127.0.0.1:%d/", s.port), clients)
 	s.awaitAnswers("1.0.0")
-	s.say("from now on a client in the stack's network asks `web` 50 times a second")
+	s.say("from now on %d clients keep a connection each to port %d of the host busy", clients, s.port)
 }
 
 func (s *story) replacement() {
 	s.act("v1.1.0 is pushed. It needs two seconds until it is healthy.")
-	s.original = s.bed.Push("web:1.1.0", testbed.App{Version: "1.1.0", HealthyAfter: 2 * time.Second})
+	slow := web("1.1.0")
+	slow.HealthyAfter = 2 * time.Second
+	s.original = s.bed.Push("web:1.1.0", slow)
 	watch := s.shop.Mark()
 	s.push("v1.1.0", s.original.Ref)
 	s.good = s.agent.WaitOutcome(s.shop.Name, "v1.1.0", "succeeded")
@@ -94,7 +111,7 @@ func (s *story) replacement() {
 func (s *story) movedTag() {
 	s.act("Somebody moves the image tag web:1.1.0 to other content.")
 	watch := s.shop.Mark()
-	moved := s.bed.Push("web:1.1.0", testbed.App{Version: "1.1.0 but something else"})
+	moved := s.bed.Push("web:1.1.0", web("1.1.0 but something else"))
 	s.claim(moved.Ref == s.original.Ref && moved.Digest != s.original.Digest, "the tag means another image now", moved)
 	s.awaitPolls()
 	s.claim(watch.Starts("web") == 0, "nothing declared has changed, so nothing happens", watch.Timeline())
@@ -126,7 +143,7 @@ func (s *story) missingImage() {
 	s.say("waiting for: %s", status.WaitingFor)
 	s.claim(watch.Starts("web") == 0, "nothing was touched meanwhile", watch.Timeline())
 	s.say("the image is pushed")
-	three := s.bed.Push("web:1.3.0", testbed.App{Version: "1.3.0"})
+	three := s.bed.Push("web:1.3.0", web("1.3.0"))
 	s.agent.WaitOutcome(s.shop.Name, "v1.3.0", "succeeded")
 	s.agent.WaitSynced(s.shop.Name, "v1.3.0")
 	s.claimServes("1.3.0", three)
@@ -158,8 +175,8 @@ func (s *story) ending() {
 	db := s.shop.Only("db")
 	s.claim(db.ID == s.first.ID && db.Started.Equal(s.first.Started),
 		"db, which no commit changed, was never touched", db)
-	tally := s.client.Stop()
-	s.claim(tally.Failed == 0, "no request failed", tally.Errors)
+	tally := s.crowd.Stop()
+	s.claim(tally.Failed == 0, fmt.Sprintf("%d failed of %d requests, though web dies at once when it is stopped", tally.Failed, tally.Total), tally.Errors)
 	expected := []string{"1.0.0", "1.1.0", "1.3.0"}
 	strangers := 0
 	for version := range tally.Versions {
@@ -197,20 +214,20 @@ func (s *story) claimNeverBelow(watch *testbed.Watch) {
 		fmt.Sprintf("at every moment at least %d healthy containers served", replicas), watch.Timeline())
 }
 
-// awaitAnswers waits until the client is answered by version, and by no other.
+// awaitAnswers waits until the clients are answered by version, and by no other.
 func (s *story) awaitAnswers(version string) {
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		before := s.client.Tally()
+		before := s.crowd.Tally()
 		time.Sleep(time.Second)
-		after := s.client.Tally()
+		after := s.crowd.Tally()
 		fresh := after.Versions[version] - before.Versions[version]
 		if fresh > 0 && fresh == after.Total-before.Total {
-			s.claim(true, "the client is answered by "+version+" only", after)
+			s.claim(true, "the clients are answered by "+version+" only", after)
 			return
 		}
 		if time.Now().After(deadline) {
-			s.claim(false, "the client is answered by "+version+" only", fmt.Sprintf("%+v then %+v", before, after))
+			s.claim(false, "the clients are answered by "+version+" only", fmt.Sprintf("%+v then %+v", before, after))
 			return
 		}
 	}

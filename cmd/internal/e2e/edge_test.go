@@ -1,20 +1,16 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"davit/cmd/internal/testbed"
-	"davit/traffic"
 )
 
 // TestAPublishedPortIsServedThroughReplacements: an app that dies at once on SIGTERM
@@ -26,8 +22,7 @@ func TestAPublishedPortIsServedThroughReplacements(t *testing.T) {
 	stack, repo := bed.Stack("edge"), bed.Repo("edge")
 	r := &rig{T: t, bed: bed, stack: stack, repo: repo, versions: map[string]string{}}
 	r.agent = bed.NewAgent(testbed.Run{Repo: repo.URL, Args: []string{"--branch", "main", "--edge", "on"}})
-	t.Cleanup(func() { endEdge(r.agent.Data) })
-	port := unusedPort(t)
+	port := bed.UnusedPort()
 	declare := func(version string) string {
 		image := r.image("web", version, testbed.App{Env: map[string]string{"STOP": "exit"}})
 		return r.push("", service("web", image, fmt.Sprintf(`ports: ["127.0.0.1:%d:8080"]`, port),
@@ -132,23 +127,4 @@ func (c *callers) end() {
 		close(c.over)
 	}
 	c.calls.Wait()
-}
-
-// endEdge ends the edge that an agent has left running.
-func endEdge(data string) {
-	client := traffic.NewClient(traffic.Socket(data))
-	defer client.Close()
-	if v, err := client.Versions(context.Background()); err == nil {
-		_ = syscall.Kill(v.PID, syscall.SIGKILL) // it may have ended
-	}
-}
-
-func unusedPort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"davit/traffic"
 )
 
 // Agent is `davit run` as a child process, and the commands that talk to it. A
@@ -152,6 +154,18 @@ func (a *Agent) end(signal syscall.Signal, limit time.Duration) int {
 		a.tb.Errorf("davit did not end within %s of %s", limit, signal)
 	}
 	return exitCode(p.err)
+}
+
+// endEdge ends the edge that the agent has left running, as it should.
+func (a *Agent) endEdge() {
+	client := traffic.NewClient(traffic.Socket(a.Data))
+	defer client.Close()
+	// The bed's own context has ended when this is called.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if v, err := client.Versions(ctx); err == nil {
+		_ = syscall.Kill(v.PID, syscall.SIGKILL) // it may have ended
+	}
 }
 
 // environment keeps the operator's own settings and credentials out.

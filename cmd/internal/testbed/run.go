@@ -54,6 +54,7 @@ func (b *Bed) NewAgent(r Run) *Agent {
 	}
 	b.tb.Cleanup(func() {
 		a.Stop()
+		a.endEdge()
 		if b.tb.Failed() {
 			b.tb.Logf("%s wrote, at last:\n%s", name, tail(a.Log(), 120))
 		}
