@@ -35,24 +35,27 @@ func (h *host) composeIn(declared *compose.Project, dir string) {
 			h.t.Fatal(err)
 		}
 	}
-	for key := range p.Model.Networks {
-		check(h.engine.CreateNetwork(ctx, p, key))
-	}
-	for key := range p.Model.Volumes {
-		check(h.engine.CreateVolume(ctx, p, key))
-	}
-	for _, s := range p.Services {
-		image, err := h.engine.LocalImage(ctx, s.Config.Image)
-		check(err)
-		image.Ref = s.Config.Image
-		for n := 1; n <= s.Replicas; n++ {
-			name := fmt.Sprintf("shop-%s-%d", s.Name, n)
-			id, err := h.engine.Create(ctx, reconcile.CreateRequest{Project: p, Service: s, Image: image, Number: n,
-				Create: reconcile.Create{Name: name, Final: name, Alias: true, Ports: true}, Restart: s.Config.Restart})
-			check(err)
-			check(h.engine.Start(ctx, id))
+	// A davit that sees what is made must not take it for its own.
+	h.engine.InTheNameOf("", func() {
+		for key := range p.Model.Networks {
+			check(h.engine.CreateNetwork(ctx, p, key))
 		}
-	}
+		for key := range p.Model.Volumes {
+			check(h.engine.CreateVolume(ctx, p, key))
+		}
+		for _, s := range p.Services {
+			image, err := h.engine.LocalImage(ctx, s.Config.Image)
+			check(err)
+			image.Ref = s.Config.Image
+			for n := 1; n <= s.Replicas; n++ {
+				name := fmt.Sprintf("shop-%s-%d", s.Name, n)
+				id, err := h.engine.Create(ctx, reconcile.CreateRequest{Project: p, Service: s, Image: image, Number: n,
+					Create: reconcile.Create{Name: name, Final: name, Alias: true, Ports: true}, Restart: s.Config.Restart})
+				check(err)
+				check(h.engine.Start(ctx, id))
+			}
+		}
+	})
 	h.engine.Relabel("")
 	h.engine.MountFrom("/data/files/", dir)
 	h.engine.ClearLog()

@@ -150,6 +150,18 @@ func (e *Engine) Relabel(instance string) {
 	}
 }
 
+// InTheNameOf has whatever is made during act be another davit's, or for "" nobody's.
+func (e *Engine) InTheNameOf(instance string, act func()) {
+	change := func(to string) (from string) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		from, e.instance = e.instance, to
+		return from
+	}
+	defer change(change(instance))
+	act()
+}
+
 // ForgetStops forgets who stopped what, as an agent's process does that ends.
 func (e *Engine) ForgetStops() {
 	e.mu.Lock()
