@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"davit/reconcile"
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 const (

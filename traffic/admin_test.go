@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"davit/reconcile"
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 // standIn is what an Admin steers, as far as these tests need it.

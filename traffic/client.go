@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"davit/reconcile"
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 // ErrNoEdge: nobody answers on the edge's socket.

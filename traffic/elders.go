@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 // elderSockets match the names of the sockets of edges that have handed over, each

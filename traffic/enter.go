@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"davit/reconcile"
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 // Entry says what an edge does about another one that serves its directory: nothing,

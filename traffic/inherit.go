@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 // Inheritance is what an edge has from the one that it takes the place of.

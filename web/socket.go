@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"davit/reconcile"
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 // SocketName is the socket's name in the data directory.

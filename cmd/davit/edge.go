@@ -12,8 +12,8 @@ import (
 
 	"davit/engine"
 	"davit/reconcile"
-	"davit/socket"
 	"davit/traffic"
+	"davit/traffic/socket"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"davit/socket"
+	"davit/traffic/socket"
 )
 
 func TestASocketIsItsOwnersAlone(t *testing.T) {
