@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -111,7 +112,10 @@ func (a *Admin) Serve(ctx context.Context, l *socket.Listener) error {
 	<-failed
 	a.bequests.Wait()
 	if a.elder != "" {
-		err = errors.Join(err, os.Remove(a.elder))
+		// A successor that found nobody there any more has removed it.
+		if rm := os.Remove(a.elder); !errors.Is(rm, fs.ErrNotExist) {
+			err = errors.Join(err, rm)
+		}
 	}
 	return err
 }

@@ -45,6 +45,8 @@ const (
 	nginxPID      = "/run/nginx.pid"
 	nginxHeaviest = 100
 	workerEvery   = 20 * time.Millisecond
+	// upstreamMode lets nginx read the file as whoever it runs as.
+	upstreamMode = 0o644
 )
 
 // Apply writes the upstreams, has nginx test them, reloads it, and returns when no
@@ -61,7 +63,7 @@ func (n *Nginx) Apply(ctx context.Context, t Table) error {
 	if bytes.Equal(before, now) && n.reloaded(now) {
 		return nil
 	}
-	if err := replaceFile(n.File, now); err != nil {
+	if err := replaceFile(n.File, now, upstreamMode); err != nil {
 		return fmt.Errorf("nginx: %w", err)
 	}
 	err = n.command(ctx, cmp.Or(strings.Join(n.Test, "\x00"), "nginx\x00-t\x00-q"))
@@ -78,7 +80,7 @@ func (n *Nginx) Apply(ctx context.Context, t Table) error {
 	if err := n.await(ctx, func(w []worker) bool { return renewedWorkers(w, workers) }); err != nil {
 		return err
 	}
-	if err := replaceFile(n.mark(), digest(now)); err != nil {
+	if err := replaceFile(n.mark(), digest(now), upstreamMode); err != nil {
 		return fmt.Errorf("nginx: %w", err)
 	}
 	return nil
@@ -97,7 +99,7 @@ func (n *Nginx) reloaded(content []byte) bool {
 func digest(content []byte) []byte { return fmt.Appendf(nil, "%x\n", sha256.Sum256(content)) }
 
 func (n *Nginx) takeBack(before []byte) error {
-	if err := replaceFile(n.File, before); err != nil {
+	if err := replaceFile(n.File, before, upstreamMode); err != nil {
 		return fmt.Errorf("nginx: take back what it refused: %w", err)
 	}
 	return nil

@@ -110,21 +110,5 @@ func (s *store) secret() ([]byte, error) {
 
 // write replaces a file by one with content that only its owner can read.
 func (s *store) write(name string, content []byte) error {
-	tmp, err := os.CreateTemp(s.dir, name+".tmp-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(content)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), filepath.Join(s.dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return replaceFile(filepath.Join(s.dir, name), content, 0o600)
 }
