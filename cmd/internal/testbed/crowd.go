@@ -62,7 +62,7 @@ func (c *Crowd) ask(ctx context.Context) {
 
 func (c *Crowd) once(ctx context.Context, client *http.Client) (version string, err error) {
 	// With a body that it cannot send twice, net/http asks once only, and hides nothing.
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, io.NopCloser(strings.NewReader("hello")))
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, io.NopCloser(strings.NewReader("hello")))
 	if err != nil {
 		return "", err
 	}
