@@ -17,7 +17,8 @@ func DefaultEvents() []string {
 		reconcile.EventReleaseSucceeded, reconcile.EventReleaseFailed, reconcile.EventRolledBack,
 		reconcile.EventHeld, reconcile.EventWaitingTooLong, reconcile.EventStalled,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventStateRecovered,
-		reconcile.EventNotRestorable,
+		reconcile.EventNotRestorable, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
+		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventParked, reconcile.EventUnparked,
 	)
 }
 
@@ -30,7 +31,9 @@ func Kinds() []string {
 		reconcile.EventStalled, reconcile.EventOrphaned, reconcile.EventUnadopted, reconcile.EventAdopted,
 		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventEngineLost,
-		reconcile.EventEngineRecovered, reconcile.EventStateRecovered, reconcile.EventDrift,
+		reconcile.EventEngineRecovered, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
+		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventReplicaEjected, reconcile.EventReplicaReturned,
+		reconcile.EventParked, reconcile.EventUnparked, reconcile.EventStateRecovered, reconcile.EventDrift,
 		reconcile.EventNotRestorable, reconcile.EventRemoved, reconcile.EventStepStarted,
 		reconcile.EventStepDone, reconcile.EventStepFailed,
 	)

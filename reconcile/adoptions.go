@@ -12,10 +12,14 @@ type AdoptionPlan struct {
 	Stack    string
 	Adoption Adoption
 	Plan     Plan
+	// Handover are the host ports that the plan moves from Docker to the edge, with a short
+	// gap: to adopt is to agree to that.
+	Handover []HostPort
 }
 
 // Adoptions says what taking over would mean, for one stack or for "" every
-// running project that is not this davit's. It changes nothing and records nothing.
+// running project that is not this davit's, or of which Docker keeps ports that nobody
+// has agreed to hand over. It changes nothing and records nothing.
 func (l *Loop) Adoptions(ctx context.Context, stack string) ([]AdoptionPlan, error) {
 	observed, err := l.Engine.Observe(ctx)
 	if err != nil {
@@ -24,10 +28,13 @@ func (l *Loop) Adoptions(ctx context.Context, stack string) ([]AdoptionPlan, err
 	l.mu.Lock()
 	l.observed, l.lookups = observed, newLookups(l.Registry)
 	var open []Situation
+	var keeping []*attempt
 	for _, name := range sortedKeys(l.stacks) {
 		in := l.situation(l.stacks[name], l.Now())
 		if (stack == "" || stack == name) && in.Adoption != nil {
 			open = append(open, in)
+		} else if s := l.stacks[name]; (stack == "" || stack == name) && l.keepsPorts(s) {
+			keeping = append(keeping, &attempt{loop: l, stack: s.agreed(), in: in, verdict: Decide(in), registry: l.lookups})
 		}
 	}
 	_, known := l.stacks[stack]
@@ -39,8 +46,18 @@ func (l *Loop) Adoptions(ctx context.Context, stack string) ([]AdoptionPlan, err
 			if a.Plan, err = l.foresee(ctx, in, observed); err != nil {
 				return nil, fmt.Errorf("plan the adoption of stack %s: %w", in.Stack, err)
 			}
+			a.Handover = a.Plan.handsOver(observed)
 		}
 		out = append(out, a)
+	}
+	for _, a := range keeping {
+		p, err := a.preview(ctx, observed)
+		if err != nil && !postponed(err) {
+			return nil, fmt.Errorf("plan the handover of the ports of stack %s: %w", a.stack.name, err)
+		}
+		if ports := p.handsOver(observed); len(ports) > 0 {
+			out = append(out, AdoptionPlan{Stack: a.stack.name, Plan: p, Handover: ports})
+		}
 	}
 	foreign := projects(observed, l.Instance)
 	switch {

@@ -33,8 +33,25 @@ type EdgeTable struct {
 	// Closed are the ports that the edge could not open yet, and why, as it says. It means
 	// nothing in a table that it is given.
 	Closed map[HostPort]string
+	// Parked are the ports at which clients find nobody now, as the edge says; it means as
+	// little in a table that it is given.
+	Parked map[HostPort]Parking
+	// Since is when the edge that says this began; Succeeded that it took over from another
+	// one then. Blind is why it cannot look at the engine, "" while it can.
+	Since     time.Time
+	Succeeded bool
+	Blind     string
 	// Away is why nobody knows what the edge serves, "" for a table that is known.
 	Away string
+}
+
+// Parking is that what comes to a port waits for a replica.
+type Parking struct {
+	// Since is when the first of it found nobody.
+	Since time.Time
+	// Limit is how long each waits before it is refused, Waiting how many do now.
+	Limit   time.Duration
+	Waiting int64
 }
 
 // Route is what the edge serves for one service.
@@ -62,6 +79,8 @@ type Member struct {
 	// Requests and Streams are in flight, as the edge says. They mean nothing in a table
 	// that it is given.
 	Requests, Streams int64
+	// Ejected is why the edge passes it over, "" while it does not; as little.
+	Ejected string
 }
 
 // Idle reports whether the member gets nothing new and has nothing left to do at
@@ -177,7 +196,7 @@ func (t EdgeTable) essence() []Route {
 		r.Ports = essence(r.Ports)
 		members := []Member{}
 		for _, m := range r.Members {
-			m.Requests, m.Streams = 0, 0
+			m.Requests, m.Streams, m.Ejected = 0, 0, ""
 			m.Started, m.Draining = m.Started.UTC(), m.Draining.UTC()
 			members = append(members, m)
 		}

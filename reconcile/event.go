@@ -45,6 +45,14 @@ const (
 	EventSourceRecovered  EventKind = "SourceRecovered"
 	EventEngineLost       EventKind = "EngineLost"
 	EventEngineRecovered  EventKind = "EngineRecovered"
+	EventEdgeLost         EventKind = "EdgeLost"
+	EventEdgeRecovered    EventKind = "EdgeRecovered"
+	EventPortClosed       EventKind = "PortClosed" // the edge cannot open it
+	EventPortOpened       EventKind = "PortOpened"
+	EventReplicaEjected   EventKind = "ReplicaEjected" // passed over at the edge, since it fails
+	EventReplicaReturned  EventKind = "ReplicaReturned"
+	EventParked           EventKind = "Parked" // what comes to a port at the edge finds nobody
+	EventUnparked         EventKind = "Unparked"
 	EventStateRecovered   EventKind = "StateRecovered"
 	EventDrift            EventKind = "DriftDetected"
 	EventNotRestorable    EventKind = "ReleaseNotRestorable"

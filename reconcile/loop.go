@@ -58,6 +58,9 @@ type Options struct {
 	// Edge owns host ports; nil where Docker publishes them all. The Executor works with
 	// the same.
 	Edge *Switchboard
+	// PortHolder names who listens at a port of the host, "" where that cannot be found
+	// out. It may be nil.
+	PortHolder func(HostPort) string
 	// Emit receives every event; it must return quickly.
 	Emit   func(Event)
 	Logger *slog.Logger
@@ -104,8 +107,8 @@ type Loop struct {
 	engineErr error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
-	// edgeAway is why the edge does not answer, "" while it does.
-	edgeAway string
+	// edgeNews is what is to be told of the edge.
+	edgeNews edgeNews
 	// handedOver are the stacks whose ports an operator lets the edge have, with the
 	// release that ran then.
 	handedOver map[string]int64

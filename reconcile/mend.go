@@ -43,7 +43,7 @@ func (l *Loop) mend(ctx context.Context, o Observed, resting map[string]bool) Ob
 	if o.Edge == nil {
 		return o
 	}
-	l.noteEdge(o.Edge.Away)
+	l.noteEdge(*o.Edge)
 	if o.Edge.Away != "" || l.ObserveOnly || o.Edge.Generation > 0 && l.mended(*o.Edge, o, resting).same(*o.Edge) {
 		return o
 	}
@@ -57,17 +57,13 @@ func (l *Loop) mend(ctx context.Context, o Observed, resting map[string]bool) Ob
 	return o
 }
 
-// noteEdge logs when the edge goes away and comes back.
-func (l *Loop) noteEdge(away string) {
+// noteEdge tells what a look at the edge has shown.
+func (l *Loop) noteEdge(t EdgeTable) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case away != "" && l.edgeAway == "":
-		l.Logger.Warn("the edge is away", "error", away)
-	case away == "" && l.edgeAway != "":
-		l.Logger.Info("the edge is back")
+	for _, e := range l.edgeNews.look(t, l.Now(), l.PortHolder) {
+		l.Emit(e)
 	}
-	l.edgeAway = away
 }
 
 // mended is t as it should be.
@@ -186,8 +182,8 @@ func heldBeside(t EdgeTable, r Route, ports []compose.PublishedPort) bool {
 	})
 }
 
-// watchEdge asks for a pass when the edge has come, or has lost what it served. It
-// returns when ctx ends.
+// watchEdge tells how the edge stands, and asks for a pass when it has come, or has
+// lost what it served. It returns when ctx ends.
 func (l *Loop) watchEdge(ctx context.Context) {
 	last := int64(-1)
 	for {
@@ -195,6 +191,13 @@ func (l *Loop) watchEdge(ctx context.Context) {
 			return
 		}
 		t, err := l.Edge.Look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			t = EdgeTable{Away: err.Error()}
+		}
+		l.noteEdge(t)
 		switch {
 		case err != nil:
 			last = -1

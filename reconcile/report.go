@@ -94,10 +94,12 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 	if p == nil {
 		return
 	}
-	missing, ready := 0, 0
+	missing, ready, edge := 0, 0, l.edgeSeen()
 	for _, service := range p.Services {
 		owned := l.observed.ownedBy(s.name, l.Instance)
 		row := serviceStatus(service, images[service.Name], owned)
+		row.Ports = portStatuses(service, s.name, edge, owned)
+		row.Draining = drainStatuses(s.name, service.Name, edge, l.Now())
 		row.Stopped = parked(service.Name, s.controls.Stops, owned, row.Desired-row.Ready)
 		missing += max(row.Desired-row.Ready-row.Stopped, 0)
 		ready += row.Ready

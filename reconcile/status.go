@@ -55,4 +55,39 @@ type ServiceStatus struct {
 	Containers []string `json:"containers"`
 	// Stopped is how many of those that are missing an operator stopped.
 	Stopped int `json:"stopped"`
+	// Ports are its host ports.
+	Ports []PortStatus `json:"ports"`
+	// Draining are the containers that get nothing new and have not finished.
+	Draining []DrainStatus `json:"draining"`
+}
+
+// PortStatus is who serves a host port.
+type PortStatus struct {
+	// Port is as a compose file has it, "80" or "127.0.0.1:53/udp".
+	Port string `json:"port"`
+	// Owner is "edge", "docker", the name of a load balancer, or "" while nobody has it.
+	Owner string `json:"owner"`
+	// Trouble is why nobody answers there, "" where somebody does.
+	Trouble string `json:"trouble"`
+}
+
+// DrainStatus is what a container has left to do.
+type DrainStatus struct {
+	Replica   string    `json:"replica"`
+	Container string    `json:"container"`
+	Since     time.Time `json:"since"`
+	// Until is when what is left is cut.
+	Until    time.Time `json:"until"`
+	Requests int64     `json:"requests"`
+	Streams  int64     `json:"streams"`
+}
+
+// EdgeStatus is how the edge itself stands.
+type EdgeStatus struct {
+	// Away is why it does not answer, Blind why it cannot look at the engine; "" where it
+	// does.
+	Away  string `json:"away"`
+	Blind string `json:"blind"`
+	// Generation is that of its table.
+	Generation int64 `json:"generation"`
 }

@@ -71,7 +71,7 @@ func shut(table reconcile.EdgeTable, s reconcile.Shift) error {
 	for _, p := range s.Ports {
 		h := reconcile.HostPortOf(p)
 		if why, closed := table.Closed[h]; closed {
-			return reconcile.WithHint(fmt.Errorf("the edge cannot open host port %s: %s", h, why), "find out who has it: ss -lnp 'sport = %d'", h.Port)
+			return held(fmt.Errorf("the edge cannot open host port %s: %s", h, why), h)
 		}
 	}
 	return nil

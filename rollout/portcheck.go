@@ -24,12 +24,19 @@ func (Ports) Check(ctx context.Context, plan reconcile.Plan) error {
 	for _, h := range plan.Opens {
 		for _, address := range listened(h) {
 			if taken(ctx, h.Network, address) {
-				return reconcile.WithHint(fmt.Errorf("host port %s is taken by another program; nothing was changed", h),
-					"find out by which: ss -lnp 'sport = %d'", h.Port)
+				return held(fmt.Errorf("host port %s is taken by another program; nothing was changed", h), h)
 			}
 		}
 	}
 	return nil
+}
+
+// held says of an error about a port who has it, or how to find out.
+func held(err error, h reconcile.HostPort) error {
+	if who := PortHolder(h); who != "" {
+		return reconcile.WithHint(err, "%s has it: stop that, or publish another port", who)
+	}
+	return reconcile.WithHint(err, "find out who has it: ss -lnp 'sport = %d'", h.Port)
 }
 
 // listened are the addresses at which the port is listened on.

@@ -23,6 +23,8 @@ type Adoption struct {
 	Differences []Difference `json:"differences"`
 	// Plan is what adopting it would lead to.
 	Plan Plan `json:"plan"`
+	// Handover are the host ports that move from Docker to the edge then.
+	Handover []string `json:"handover"`
 }
 
 // Difference is between what runs of a service and what is declared. Service is ""
@@ -40,6 +42,10 @@ func NewAdoptions(plans []reconcile.AdoptionPlan) Adoptions {
 			Stack: p.Stack, Identical: p.Adoption.Identical(), Owner: p.Adoption.Owner,
 			Differences: make([]Difference, len(p.Adoption.Differences)),
 			Plan:        NewPlans([]reconcile.Plan{p.Plan}).Plans[0],
+			Handover:    make([]string, len(p.Handover)),
+		}
+		for j, h := range p.Handover {
+			a.Handover[j] = h.String()
 		}
 		if err := p.Adoption.Obstacle; err != nil {
 			a.Obstacle = err.Error()

@@ -12,6 +12,8 @@ import (
 type Status struct {
 	Sources []SourceStatus          `json:"sources"`
 	Stacks  []reconcile.StackStatus `json:"stacks"`
+	// Edge is null where Docker publishes all ports.
+	Edge *reconcile.EdgeStatus `json:"edge"`
 }
 
 // NewStatus is what the agent shows, with empty lists where Go has nil.
@@ -21,6 +23,7 @@ func NewStatus(stacks []reconcile.StackStatus, sources []SourceStatus) Status {
 		services := make([]reconcile.ServiceStatus, len(stack.Services))
 		for j, service := range stack.Services {
 			service.Containers = list(service.Containers)
+			service.Ports, service.Draining = list(service.Ports), list(service.Draining)
 			services[j] = service
 		}
 		stack.Services = services

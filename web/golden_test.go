@@ -23,10 +23,14 @@ func TestJSONShapesAreTheDocumentedOnes(t *testing.T) {
 		"status": web.NewStatus([]reconcile.StackStatus{
 			{Name: "shop", Version: "v1.3.0", Revision: "main@sha1:9d10e44", Sync: reconcile.SyncSynced,
 				Health: reconcile.ConditionHealthy, Since: at, LastFetch: &fetched,
-				Services: []reconcile.ServiceStatus{{Name: "web", Desired: 2, Ready: 2, Image: "shop:1.3.0", Containers: []string{"c1", "c2"}}, {Name: "cron"}}},
+				Services: []reconcile.ServiceStatus{{Name: "web", Desired: 2, Ready: 2, Image: "shop:1.3.0", Containers: []string{"c1", "c2"},
+					Ports:    []reconcile.PortStatus{{Port: "80", Owner: "edge"}, {Port: "53/udp", Owner: "docker"}, {Port: "81", Trouble: "address already in use"}},
+					Draining: []reconcile.DrainStatus{{Replica: "web/1", Container: "c0", Since: at, Until: at.Add(time.Minute), Requests: 2, Streams: 1}},
+				}, {Name: "cron"}}},
 			{Name: "new", Sync: reconcile.SyncWaiting, Health: reconcile.ConditionUnknown, WaitingFor: "image shop:2: not found", Since: at},
 		}, []web.SourceStatus{{Name: "ops", Source: "https://git.example/ops", LastFetch: &fetched}}),
-		"status of nothing": web.NewStatus(nil, nil),
+		"status of nothing":     web.NewStatus(nil, nil),
+		"status beside an edge": beside(reconcile.EdgeStatus{Away: "the edge does not answer", Generation: 7}),
 		"history": web.NewHistory([]reconcile.Release{
 			{Stack: "shop", Seq: 3, Kind: reconcile.KindAutoRollback, Trigger: reconcile.TriggerFailure, Restores: 1, RollbackOf: 2,
 				Version: "v1.2.0", Revision: "main@sha1:aa", Commit: "aa", Reason: "release 2 failed", Started: at},
@@ -49,6 +53,13 @@ func TestJSONShapesAreTheDocumentedOnes(t *testing.T) {
 	for name, value := range shapes {
 		t.Run(name, func(t *testing.T) { golden(t, name+".json", value) })
 	}
+}
+
+// beside is the status of a host that has an edge, and nothing else.
+func beside(e reconcile.EdgeStatus) web.Status {
+	s := web.NewStatus(nil, nil)
+	s.Edge = &e
+	return s
 }
 
 // golden compares value's JSON with a file of testdata/api.txtar.

@@ -18,7 +18,9 @@ func (s *Server) status(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewStatus(stacks, s.Sources.States()), nil
+	status := NewStatus(stacks, s.Sources.States())
+	status.Edge = s.Agent.EdgeStatus()
+	return status, nil
 }
 
 func (s *Server) source(*http.Request) (any, error) { return NewSourceReport(s.Sources.States()), nil }

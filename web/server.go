@@ -30,6 +30,8 @@ const (
 // Agent is what the API shows and steers: the loop.
 type Agent interface {
 	Status(ctx context.Context) ([]reconcile.StackStatus, error)
+	// EdgeStatus is nil where there is no edge.
+	EdgeStatus() *reconcile.EdgeStatus
 	Plan(ctx context.Context, r reconcile.PlanRequest) ([]reconcile.Plan, error)
 	Adopter
 	Wake(stack string, why reconcile.Trigger)

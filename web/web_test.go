@@ -31,6 +31,7 @@ type agent struct {
 	err       error // what the next order gets
 	orders    []any
 	bell      *web.Bell
+	edge      *reconcile.EdgeStatus
 }
 
 var at = time.Date(2026, 11, 21, 4, 58, 0, 0, time.UTC)
@@ -45,6 +46,7 @@ func newAgent() *agent {
 }
 
 func (a *agent) Status(context.Context) ([]reconcile.StackStatus, error) { return a.stacks, nil }
+func (a *agent) EdgeStatus() *reconcile.EdgeStatus                       { return a.edge }
 func (a *agent) Plan(context.Context, reconcile.PlanRequest) ([]reconcile.Plan, error) {
 	return a.plans, a.err
 }

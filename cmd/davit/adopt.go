@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -104,7 +105,7 @@ func (a *adoptCommand) look(ctx context.Context, config Config, stack string) (w
 // changes is the exit code of a dry run.
 func changes(found web.Adoptions) error {
 	for _, s := range found.Stacks {
-		if !s.Identical && s.Obstacle == "" {
+		if (!s.Identical || len(s.Handover) > 0) && s.Obstacle == "" {
 			return &exit{Code: exitChanges}
 		}
 	}
@@ -120,11 +121,14 @@ func (a *adoptCommand) print(found web.Adoptions) {
 		case s.Obstacle != "":
 			fmt.Fprintf(a.Out, "%s  cannot be adopted: %s\n", s.Stack, tidy(s.Obstacle))
 			continue
-		case s.Identical:
+		case s.Identical && len(s.Handover) == 0:
 			fmt.Fprintf(a.Out, "%s  identical\n", s.Stack)
 			continue
+		case s.Identical:
+			fmt.Fprintf(a.Out, "%s  identical, and Docker has its ports\n", s.Stack)
+		default:
+			fmt.Fprintf(a.Out, "%s  differs\n", s.Stack)
 		}
-		fmt.Fprintf(a.Out, "%s  differs\n", s.Stack)
 		if s.Owner != "" {
 			fmt.Fprintf(a.Out, "  belongs to another davit, instance %s\n", tidy(s.Owner))
 		}
@@ -135,6 +139,18 @@ func (a *adoptCommand) print(found web.Adoptions) {
 			}
 			fmt.Fprintf(a.Out, "  %s%s\n", where, tidy(d.Text))
 		}
+		if len(s.Handover) > 0 {
+			fmt.Fprintf(a.Out, "  davit adopt %s agrees that the edge gets %s: one short gap, after which containers see\n"+
+				"  clients by X-Forwarded-For or PROXY, and the firewall by INPUT in the place of DOCKER-USER\n", s.Stack, hostPorts(s.Handover))
+		}
 		fmt.Fprintf(a.Out, "adopting it would lead to\n%s\n", tidy(s.Plan.Text))
 	}
+}
+
+// hostPorts is "host ports 80, 443".
+func hostPorts(ports []string) string {
+	if len(ports) == 1 {
+		return "host port " + ports[0]
+	}
+	return "host ports " + strings.Join(ports, ", ")
 }

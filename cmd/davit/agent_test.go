@@ -23,6 +23,7 @@ type fakeAgent struct {
 	releases  []reconcile.Release
 	events    []reconcile.Event
 	source    web.SourceStatus
+	edge      *reconcile.EdgeStatus
 	orders    []any
 	err       error
 	// obeyed is called by orders, under the lock.
@@ -42,6 +43,8 @@ func (a *fakeAgent) Status(context.Context) ([]reconcile.StackStatus, error) {
 	}
 	return now, nil
 }
+
+func (a *fakeAgent) EdgeStatus() *reconcile.EdgeStatus { return a.edge }
 
 func (a *fakeAgent) Plan(_ context.Context, r reconcile.PlanRequest) ([]reconcile.Plan, error) {
 	if r.Values {

@@ -153,7 +153,9 @@ func (s *statusCommand) look(ctx context.Context, config Config) (web.Status, er
 		return web.Status{}, err
 	}
 	stacks, err := w.loop.Status(ctx)
-	return web.NewStatus(stacks, w.sources), err
+	status := web.NewStatus(stacks, w.sources)
+	status.Edge = w.loop.EdgeStatus()
+	return status, err
 }
 
 // last plans the revision that the agent declared last.

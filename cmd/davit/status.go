@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,9 +64,13 @@ func (s *statusCommand) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// settledWell reports whether everything is synced and healthy. A source that
+// settledWell reports whether everything is synced and healthy, and the edge, where there
+// is one, answers. A source that
 // was never read has said nothing yet, so nothing is well.
 func settledWell(status web.Status) bool {
+	if status.Edge != nil && status.Edge.Away != "" {
+		return false
+	}
 	for _, k := range status.Stacks {
 		if k.Sync != reconcile.SyncSynced || k.Health != reconcile.ConditionHealthy {
 			return false
@@ -95,6 +101,7 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 			fmt.Fprintln(s.Out, s.paint("source: ", red)+tidy(source.LastError))
 		}
 	}
+	s.edge(status.Edge)
 	if len(status.Stacks) == 0 {
 		fmt.Fprintln(s.Out, "no stacks")
 		return
@@ -109,6 +116,9 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 		t.note("waiting for", k.WaitingFor)
 		if k.LastError != errs[k.Source] {
 			t.note("error", k.LastError)
+		}
+		for _, trouble := range portTroubles(k) {
+			t.note("port", trouble)
 		}
 	}
 	t.print()
@@ -149,16 +159,53 @@ func (s *statusCommand) sources(all []web.SourceStatus) {
 }
 
 func (s *statusCommand) services(k reconcile.StackStatus) {
-	t := s.table("SERVICE", "READY", "IMAGE", "CONTAINERS")
+	t := s.table("SERVICE", "READY", "IMAGE", "PORTS", "CONTAINERS")
 	for _, service := range k.Services {
 		short := make([]string, len(service.Containers))
 		for i, id := range service.Containers {
 			short[i] = id[:min(12, len(id))]
 		}
 		t.row(plain(service.Name), plain(fmt.Sprintf("%d/%d", service.Ready, service.Desired)),
-			plain(service.Image), plain(strings.Join(short, " ")))
+			plain(service.Image), plain(portOwners(service.Ports)), plain(strings.Join(short, " ")))
+		for _, d := range service.Draining {
+			t.note("draining", fmt.Sprintf("%s for %s: %d requests, %d streams, until %s", d.Replica, ago(s.Now(), d.Since),
+				d.Requests, d.Streams, d.Until.Format(time.TimeOnly)))
+		}
 	}
 	t.print()
+}
+
+// edge says what is wrong with the edge, if anything is.
+func (s *statusCommand) edge(e *reconcile.EdgeStatus) {
+	switch {
+	case e == nil:
+	case e.Away != "":
+		fmt.Fprintln(s.Out, s.paint("edge: ", red)+"away, and nobody answers at its ports: "+tidy(e.Away)+"; see `davit doctor`")
+	case e.Blind != "":
+		fmt.Fprintln(s.Out, s.paint("edge: ", yellow)+"it cannot look at the engine: "+tidy(e.Blind))
+	}
+}
+
+// portTroubles are the ports of a stack at which nobody answers.
+func portTroubles(k reconcile.StackStatus) []string {
+	var out []string
+	for _, service := range k.Services {
+		for _, p := range service.Ports {
+			if p.Trouble != "" {
+				out = append(out, fmt.Sprintf("%s of %s: %s", p.Port, service.Name, p.Trouble))
+			}
+		}
+	}
+	return out
+}
+
+// portOwners is "80 edge, 53/udp docker".
+func portOwners(ports []reconcile.PortStatus) string {
+	var out []string
+	for _, p := range ports {
+		out = append(out, p.Port+" "+cmp.Or(p.Owner, "nobody"))
+	}
+	return strings.Join(out, ", ")
 }
 
 func syncColour(s reconcile.Sync) colour {

@@ -24,6 +24,11 @@ type Edge struct {
 	// What follows is under the engine's lock.
 	table reconcile.EdgeTable
 	away  bool
+	// since is when it began; ejected are replicas that it passes over, and why, by name;
+	// parked are ports at which clients wait, and since when.
+	since   time.Time
+	ejected map[string]string
+	parked  map[reconcile.HostPort]time.Time
 	// applied counts the tables that were accepted.
 	applied int
 	// wrongs are containers that were asked to stop while they were busy.
@@ -34,7 +39,7 @@ type Edge struct {
 func NewEdge(e *Engine) *Edge {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.edge = &Edge{engine: e, Work: time.Second}
+	e.edge = &Edge{engine: e, Work: time.Second, since: e.now(), ejected: map[string]string{}, parked: map[reconcile.HostPort]time.Time{}}
 	return e.edge
 }
 
@@ -46,11 +51,18 @@ func (x *Edge) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 		return reconcile.EdgeTable{}, err
 	}
 	t := copied(x.table)
-	t.Closed = x.closed()
+	t.Closed, t.Since = x.closed(), x.since
+	for h, since := range x.parked {
+		if t.Parked == nil {
+			t.Parked = map[reconcile.HostPort]reconcile.Parking{}
+		}
+		t.Parked[h] = reconcile.Parking{Since: since, Limit: 10 * time.Second, Waiting: 1}
+	}
 	now := x.engine.now()
 	for _, r := range t.Routes {
 		for i := range r.Members {
 			r.Members[i].Requests = x.busy(r.Members[i], now)
+			r.Members[i].Ejected = x.ejected[r.Members[i].Name]
 		}
 	}
 	return t, nil
@@ -200,6 +212,32 @@ func (x *Edge) Revive() { x.set(func() { x.away = false }) }
 
 // Lose takes the edge's table away, as a lost disk would.
 func (x *Edge) Lose() { x.set(func() { x.table = reconcile.EdgeTable{} }) }
+
+// Restart has another edge answer from now on, as after a kill.
+func (x *Edge) Restart() { x.set(func() { x.away, x.since = false, x.engine.now() }) }
+
+// Eject has a replica, "web/1", passed over, for the reason given; for "" not any more.
+func (x *Edge) Eject(replica, why string) { x.set(func() { x.ejected[replica] = why }) }
+
+// Park has clients wait at a port, or not any more.
+func (x *Edge) Park(h reconcile.HostPort, parked bool) {
+	x.set(func() {
+		delete(x.parked, h)
+		if parked {
+			x.parked[h] = x.engine.now()
+		}
+	})
+}
+
+// Take lets another program have a port, or ends that.
+func (x *Edge) Take(h reconcile.HostPort, taken bool) {
+	x.set(func() {
+		x.Taken = slices.DeleteFunc(x.Taken, func(o reconcile.HostPort) bool { return o == h })
+		if taken {
+			x.Taken = append(x.Taken, h)
+		}
+	})
+}
 
 func (x *Edge) set(f func()) {
 	x.engine.mu.Lock()
