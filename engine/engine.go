@@ -55,6 +55,7 @@ type Engine struct {
 	building chan struct{}
 	seen     cache
 	ours     stops
+	asked    apart
 	// volumes remembers inspects of volumes.
 	volumes volumeCache
 }

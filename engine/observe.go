@@ -39,6 +39,9 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	if o.Networks, err = e.networks(ctx); err != nil {
 		return reconcile.Observed{}, err
 	}
+	if o.Apart, err = e.apart(ctx); err != nil {
+		return reconcile.Observed{}, err
+	}
 	if o.Containers, err = e.look(ctx, rows, o.At, version); err != nil {
 		return reconcile.Observed{}, err
 	}

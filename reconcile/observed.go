@@ -11,6 +11,9 @@ type Observed struct {
 	Networks   []Network
 	// Volumes are the named volumes that the containers mount.
 	Volumes []Volume
+	// Apart is why this host reaches no container of the engine, whatever network it is in;
+	// "" where it can.
+	Apart string
 	// Edge is what the edge serves; nil where there is none.
 	Edge *EdgeTable
 }

@@ -26,6 +26,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		owned:    o.ownedBy(d.Project.Name, d.Instance),
 		others:   o.notOwnedBy(d.Project.Name, d.Instance),
 		networks: networksOf(o, d.Project.Name),
+		apart:    o.Apart,
 		edge:     o.Edge,
 		plan: Plan{
 			Stack: d.Project.Name, From: d.From, To: d.To, Revision: d.Revision,
@@ -66,6 +67,8 @@ type planner struct {
 	// alone, but their names are taken.
 	others   []Container
 	networks []Network
+	// apart is Observed.Apart.
+	apart string
 	// units are the declared services; sequence is the order in which they are
 	// planned, dependencies first.
 	units    map[string]*unit

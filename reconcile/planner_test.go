@@ -117,7 +117,7 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	return c
 }
 
-// edge understands: idle (there is one, which serves nothing), away, route SERVICE [PORT:TARGET],
+// edge understands: idle (there is one, which serves nothing), apart WHY, away, route SERVICE [PORT:TARGET],
 // route STACK.SERVICE PORT:TARGET, member SERVICE/NUMBER [draining=AGO].
 func (c *planCase) edge(t *testing.T, words []string) {
 	if c.observed.Edge == nil {
@@ -126,6 +126,8 @@ func (c *planCase) edge(t *testing.T, words []string) {
 	e := c.observed.Edge
 	switch words[0] {
 	case "idle":
+	case "apart":
+		c.observed.Apart = strings.Join(words[1:], " ")
 	case "away":
 		e.Away = reconcile.ErrEdgeUnavailable.Error()
 	case "route":

@@ -31,7 +31,7 @@ func Unreachable(driver string, options map[string]string) string {
 	switch {
 	case driver != "" && driver != "default" && driver != "bridge":
 		return "is in a network of driver " + driver
-	case options["com.docker.network.bridge.inhibit_ipv4"] == "true":
+	case options["com.docker.network.bridge.inhibit_ipv4"] == "true", options["com.docker.network.bridge.gateway_mode_ipv4"] == "isolated":
 		return "is in a bridge in which the host has no address"
 	}
 	return ""
@@ -86,6 +86,9 @@ func (p *planner) explicit(u *unit) (bar string, auto []compose.PublishedPort, e
 
 // barred is why the edge cannot reach the containers of u, "" where it can.
 func (p *planner) barred(u *unit) string {
+	if p.apart != "" {
+		return p.apart
+	}
 	if u.Config.NetworkMode != "" {
 		return "network_mode is " + u.Config.NetworkMode
 	}
