@@ -231,10 +231,20 @@ func (c checker) replicas() {
 		c.report("container_name", "cannot be given to %d replicas: a container's name is unique", n)
 	}
 	for i, p := range s.Ports {
-		if width := portRange(p.Published); width > 0 && width < n && !(c.edge && width == 1) {
+		width := portRange(p.Published)
+		if width > 0 && width < n && !(c.edge && width == 1) && !balanced(s, p) {
 			c.report(fmt.Sprintf("ports[%d]", i), "%d replicas cannot share the host port %s", n, p.Published)
 		}
 	}
+}
+
+// balanced reports whether a load balancer serves the port, so that Docker publishes
+// it for no replica.
+func balanced(s types.ServiceConfig, declared types.ServicePortConfig) bool {
+	p, fixed := FixedPort(declared)
+	block, _ := decodeServiceBlock(s.Extensions[extension]) // its mistakes are told elsewhere
+	b, _ := block.ports.of(p)
+	return fixed && b.Via == ViaBalancer
 }
 
 // portRange is how many host ports "8000-8010" offers; 0 when Docker chooses.

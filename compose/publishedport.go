@@ -1,10 +1,12 @@
 package compose
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,13 +17,14 @@ import (
 
 // PublishedPort is a fixed host port of a service, and what x-davit.ports says of
 // it. Host ports that the engine may choose, from a range or freely, are not among
-// them.
+// them. A port of the container that a load balancer serves has no host port: where
+// clients find that one is its own affair.
 type PublishedPort struct {
 	// Network is "tcp" or "udp".
 	Network string
 	// HostIP is the host's address; the zero value is all of them.
 	HostIP netip.Addr
-	// Host and Target are the port of the host and of the container.
+	// Host and Target are the port of the host, 0 with a balancer, and of the container.
 	Host, Target uint16
 	PortSettings
 }
@@ -32,6 +35,9 @@ func (p PublishedPort) Container() string { return fmt.Sprintf("%d/%s", p.Target
 // PortSettings is what x-davit.ports says of one port.
 type PortSettings struct {
 	Via Via
+	// Balancer is the load balancer of the host's own that serves the port, with
+	// ViaBalancer.
+	Balancer string
 	// Speaks is how a TCP port is understood at the edge.
 	Speaks   PortProtocol
 	Affinity Affinity
@@ -57,9 +63,11 @@ const (
 	ViaAuto Via = iota
 	ViaEdge
 	ViaDocker
+	// ViaBalancer leaves the port to a load balancer that the host's configuration names.
+	ViaBalancer
 )
 
-func (v Via) String() string { return [...]string{"auto", "edge", "docker"}[v] }
+func (v Via) String() string { return [...]string{"auto", "edge", "docker", "balancer"}[v] }
 
 // PortProtocol is how the edge understands a TCP port.
 type PortProtocol int
@@ -154,7 +162,7 @@ func portKey(key string) (target uint16, network string, err error) {
 func decodePortBlock(value any) (portBlock, []keyError) {
 	var b portBlock
 	errs := decodeBlock(value, nil, map[string]setter{
-		"via":      word(&b.Via, []Via{ViaAuto, ViaEdge, ViaDocker}),
+		"via":      via(&b.PortSettings),
 		"protocol": optional(&b.speaks, func(p *PortProtocol) setter { return word(p, []PortProtocol{PortAuto, PortHTTP, PortTCP}) }),
 		"affinity": word(&b.Affinity, []Affinity{AffinityNone, AffinityCookie, AffinitySource}),
 		"trusted":  prefixes(&b.Trusted),
@@ -169,6 +177,27 @@ func decodePortBlock(value any) (portBlock, []keyError) {
 		errs = append(errs, keyError{"proxy.accept", errors.New("needs trusted: a PROXY header of just anybody is not believed")})
 	}
 	return b, errs
+}
+
+// BalancerName is how a host's configuration may name a load balancer.
+var BalancerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
+
+// via accepts the words, and the name of a load balancer.
+func via(into *PortSettings) setter {
+	return func(v any) []keyError {
+		for _, owner := range []Via{ViaAuto, ViaEdge, ViaDocker} {
+			if owner.String() == v {
+				into.Via = owner
+				return nil
+			}
+		}
+		name, ok := v.(string)
+		if !ok || !BalancerName.MatchString(name) {
+			return wrong("must be auto, edge, docker, or a load balancer that the host's configuration names, not %q", fmt.Sprint(v))
+		}
+		into.Via, into.Balancer = ViaBalancer, name
+		return nil
+	}
 }
 
 // prefixes accepts addresses and networks.
@@ -221,10 +250,10 @@ func count(into *int) setter {
 }
 
 // publishedPorts are the fixed host ports of a service, with what blocks say of
-// them. What they say of a port that is not published is a mistake.
+// them, and the ports that load balancers serve. What else blocks say of a port that is
+// not published is a mistake.
 func publishedPorts(c types.ServiceConfig, blocks portBlocks) ([]PublishedPort, []keyError) {
-	var out []PublishedPort
-	var errs []keyError
+	out, errs := balancedPorts(blocks)
 	used := map[string]bool{}
 	for _, declared := range c.Ports {
 		p, ok := FixedPort(declared)
@@ -233,6 +262,9 @@ func publishedPorts(c types.ServiceConfig, blocks portBlocks) ([]PublishedPort, 
 		}
 		b, key := blocks.of(p)
 		used[key] = true
+		if b.Via == ViaBalancer && p.Network == "tcp" {
+			continue // the balancer has it in place of the host
+		}
 		p.PortSettings = b.PortSettings
 		p.Speaks = spoken(declared.AppProtocol)
 		set(&p.Speaks, b.speaks)
@@ -242,9 +274,33 @@ func publishedPorts(c types.ServiceConfig, blocks portBlocks) ([]PublishedPort, 
 		out = append(out, p)
 	}
 	for _, key := range slices.Sorted(maps.Keys(blocks)) {
-		if !used[key] {
+		if !used[key] && blocks[key].Via != ViaBalancer {
 			errs = append(errs, keyError{extension + ".ports." + key, errors.New("the service publishes no such port of its container at a fixed host port")})
 		}
+	}
+	return out, errs
+}
+
+// balancedPorts are the container's ports that load balancers serve, whether or not
+// they are published besides.
+func balancedPorts(blocks portBlocks) (out []PublishedPort, errs []keyError) {
+	for _, key := range slices.Sorted(maps.Keys(blocks)) {
+		b := blocks[key]
+		if b.Via != ViaBalancer {
+			continue
+		}
+		p := PublishedPort{PortSettings: b.PortSettings}
+		p.Target, p.Network, _ = portKey(key) // it was read before
+		p.Network = cmp.Or(p.Network, "tcp")
+		set(&p.Speaks, b.speaks)
+		for _, err := range p.contradictions() {
+			errs = append(errs, keyError{extension + ".ports." + key, err})
+		}
+		if slices.ContainsFunc(out, func(o PublishedPort) bool { return o.Container() == p.Container() }) {
+			errs = append(errs, keyError{extension + ".ports." + key, errors.New("is there twice")})
+			continue
+		}
+		out = append(out, p)
 	}
 	return out, errs
 }
@@ -299,8 +355,18 @@ func (p PublishedPort) contradictions() []error {
 	say(udp && p.Affinity == AffinityCookie, "a UDP port has no cookies: affinity is none or source")
 	say(p.Speaks == PortTCP && p.Affinity == AffinityCookie, "a port with protocol tcp has no cookies: affinity is none or source")
 	say(udp && (p.AcceptProxy || p.SendProxy != 0), "the PROXY protocol is for TCP ports")
+	say(udp && p.Via == ViaBalancer, "load balancers serve TCP ports only")
+	say(p.Via == ViaBalancer && (p.foreign().edgeOnly() || p.Speaks != PortAuto), "of a port that is via a load balancer only affinity: source can be said; the rest is for its own configuration")
 	say(p.Via == ViaDocker && p.edgeOnly(), "what else is said of it is for the edge, and it is via: docker")
 	return errs
+}
+
+// foreign is s without what a load balancer can be told.
+func (s PortSettings) foreign() PortSettings {
+	if s.Affinity == AffinitySource {
+		s.Affinity = AffinityNone
+	}
+	return s
 }
 
 // edgeOnly reports whether anything is said that only the edge can do.

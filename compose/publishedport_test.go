@@ -73,6 +73,36 @@ func TestWhatIsSaidOfAPort(t *testing.T) {
 	}
 }
 
+func TestAPortThatALoadBalancerServesNeedsNoHostPort(t *testing.T) {
+	balanced := func(target uint16, by string) PublishedPort {
+		return PublishedPort{Network: "tcp", Target: target, PortSettings: PortSettings{Via: ViaBalancer, Balancer: by}}
+	}
+	sticky := balanced(8080, "front")
+	sticky.Affinity = AffinitySource
+	for ports, c := range map[string]struct {
+		x    string
+		want []PublishedPort
+	}{
+		`[]`:                        {`ports: {"8080": {via: front}}`, []PublishedPort{balanced(8080, "front")}},
+		`["80:8080"]`:               {`ports: {"8080": {via: front, affinity: source}}`, []PublishedPort{sticky}},
+		`["80:8080", "81:8080"]`:    {`ports: {"8080/tcp": {via: front}}`, []PublishedPort{balanced(8080, "front")}},
+		`["8080", "443:8443"]`:      {`ports: {"8080": {via: front}}`, []PublishedPort{balanced(8080, "front"), {Network: "tcp", Host: 443, Target: 8443}}},
+		`["53:53", "53:53/udp"]`:    {`ports: {"53/tcp": {via: front}}`, []PublishedPort{balanced(53, "front"), {Network: "udp", Host: 53, Target: 53}}},
+		`["443:8443", "9090:9090"]`: {`ports: {"8443": {via: front}, "9090": {via: back}}`, []PublishedPort{balanced(8443, "front"), balanced(9090, "back")}},
+	} {
+		if got := portsOf(t, ports, c.x).Ports; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s with %s:\n got %+v\nwant %+v", ports, c.x, got, c.want)
+		}
+	}
+}
+
+func TestReplicasShareAPortThatALoadBalancerServes(t *testing.T) {
+	root := write(t, one(`services: {a: {image: a, scale: 3, ports: ["80:8080"], x-davit: {ports: {"8080": {via: front}}}}}`))
+	if _, err := Load(t.Context(), find(t, root), options(root)); err != nil {
+		t.Errorf("with a balancer and no edge: %v", err)
+	}
+}
+
 func TestADrainHasLimitsWhereNothingIsSaid(t *testing.T) {
 	if got, want := portsOf(t, `["80:80"]`, "").Drain, (Drain{30 * time.Second, 5 * time.Minute}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -81,23 +111,29 @@ func TestADrainHasLimitsWhereNothingIsSaid(t *testing.T) {
 
 func TestMistakesInPorts(t *testing.T) {
 	for block, want := range map[string]string{
-		`ports: [8080]`:                                      "x-davit.ports: must be a mapping",
-		`ports: {web: {via: edge}}`:                          `x-davit.ports.web: "web" is no port of a container`,
-		`ports: {"8080/sctp": {via: edge}}`:                  "is no port of a container",
-		`ports: {"9090": {via: edge}}`:                       "x-davit.ports.9090: the service publishes no such port",
-		`ports: {"8080": {via: nginx}}`:                      `x-davit.ports.8080.via: must be one of auto, edge, docker, not "nginx"`,
-		`ports: {"8080": {protocol: smtp}}`:                  "x-davit.ports.8080.protocol: must be one of auto, http, tcp",
-		`ports: {"8080": {sticky: true}}`:                    "x-davit.ports.8080.sticky: unknown key",
-		`ports: {"8080": {trusted: [10.0.0.0/99]}}`:          `x-davit.ports.8080.trusted[0]: "10.0.0.0/99" is neither an address nor a network`,
-		`ports: {"8080": {proxy: {send: v3}}}`:               "x-davit.ports.8080.proxy.send: must be v1 or v2",
-		`ports: {"8080": {proxy: {accept: true}}}`:           "x-davit.ports.8080.proxy.accept: needs trusted",
-		`ports: {"8080": {max_connections: 0}}`:              "x-davit.ports.8080.max_connections: must be a number from 1",
-		`ports: {"8080": {protocol: tcp, affinity: cookie}}`: "x-davit.ports.8080: a port with protocol tcp has no cookies",
-		`ports: {"8080": {via: docker, affinity: source}}`:   "x-davit.ports.8080: what else is said of it is for the edge",
-		`ports: {"53": {protocol: http}}`:                    "x-davit.ports.53: protocol http is not one of a UDP port",
-		`ports: {"53": {proxy: {send: v1}}}`:                 "x-davit.ports.53: the PROXY protocol is for TCP",
-		`drain: {timeout: -1s}`:                              "x-davit.drain.timeout: -1s is out of range",
-		`drain: {requests: 1s}`:                              "x-davit.drain.requests: unknown key",
+		`ports: [8080]`:                                           "x-davit.ports: must be a mapping",
+		`ports: {web: {via: edge}}`:                               `x-davit.ports.web: "web" is no port of a container`,
+		`ports: {"8080/sctp": {via: edge}}`:                       "is no port of a container",
+		`ports: {"9090": {via: edge}}`:                            "x-davit.ports.9090: the service publishes no such port",
+		`ports: {"8080": {via: Front}}`:                           `x-davit.ports.8080.via: must be auto, edge, docker, or a load balancer that the host's configuration names, not "Front"`,
+		`ports: {"8080": {via: front, park: 1s}}`:                 "x-davit.ports.8080: of a port that is via a load balancer only affinity: source",
+		`ports: {"8080": {via: front, protocol: http}}`:           "x-davit.ports.8080: of a port that is via a load balancer only affinity: source",
+		`ports: {"8080": {via: front, affinity: cookie}}`:         "x-davit.ports.8080: of a port that is via a load balancer only affinity: source",
+		`ports: {"53": {via: front}}`:                             "x-davit.ports.53: load balancers serve TCP ports only",
+		`ports: {"9090/udp": {via: front}}`:                       "x-davit.ports.9090/udp: load balancers serve TCP ports only",
+		`ports: {"9090": {via: front}, "9090/tcp": {via: front}}`: "x-davit.ports.9090/tcp: is there twice",
+		`ports: {"8080": {protocol: smtp}}`:                       "x-davit.ports.8080.protocol: must be one of auto, http, tcp",
+		`ports: {"8080": {sticky: true}}`:                         "x-davit.ports.8080.sticky: unknown key",
+		`ports: {"8080": {trusted: [10.0.0.0/99]}}`:               `x-davit.ports.8080.trusted[0]: "10.0.0.0/99" is neither an address nor a network`,
+		`ports: {"8080": {proxy: {send: v3}}}`:                    "x-davit.ports.8080.proxy.send: must be v1 or v2",
+		`ports: {"8080": {proxy: {accept: true}}}`:                "x-davit.ports.8080.proxy.accept: needs trusted",
+		`ports: {"8080": {max_connections: 0}}`:                   "x-davit.ports.8080.max_connections: must be a number from 1",
+		`ports: {"8080": {protocol: tcp, affinity: cookie}}`:      "x-davit.ports.8080: a port with protocol tcp has no cookies",
+		`ports: {"8080": {via: docker, affinity: source}}`:        "x-davit.ports.8080: what else is said of it is for the edge",
+		`ports: {"53": {protocol: http}}`:                         "x-davit.ports.53: protocol http is not one of a UDP port",
+		`ports: {"53": {proxy: {send: v1}}}`:                      "x-davit.ports.53: the PROXY protocol is for TCP",
+		`drain: {timeout: -1s}`:                                   "x-davit.drain.timeout: -1s is out of range",
+		`drain: {requests: 1s}`:                                   "x-davit.drain.requests: unknown key",
 	} {
 		root := write(t, one(`services: {a: {image: a, ports: ["80:8080", "53:53/udp"], x-davit: {`+block+`}}}`))
 		_, err := Load(t.Context(), find(t, root), options(root))

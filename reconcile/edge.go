@@ -43,6 +43,10 @@ type EdgeTable struct {
 	Blind     string
 	// Away is why nobody knows what the edge serves, "" for a table that is known.
 	Away string
+	// Balancers are the load balancers of the host's own that serve some of the ports, and
+	// Absent is true where there is nobody else: no edge.
+	Balancers []Balancer
+	Absent    bool
 }
 
 // Parking is that what comes to a port waits for a replica.
@@ -92,17 +96,24 @@ func (m Member) Idle(now time.Time) bool {
 	return m.Requests+m.Streams == 0 || !now.Before(m.Draining.Add(m.Limits.Longest()))
 }
 
-// HostPort is a port at one of the host's addresses, or at all of them.
+// HostPort is a port at one of the host's addresses, or at all of them; or one of a
+// service, at a load balancer.
 type HostPort struct {
 	// Network is "tcp" or "udp".
 	Network string
 	// IP is the zero value for all addresses.
 	IP   netip.Addr
 	Port uint16
+	// Balancer is the load balancer where the port, then the container's, is served; ""
+	// for a port of the host.
+	Balancer string
 }
 
 // HostPortOf is the host's end of p.
 func HostPortOf(p compose.PublishedPort) HostPort {
+	if p.Balancer != "" {
+		return HostPort{Network: p.Network, Port: p.Target, Balancer: p.Balancer}
+	}
 	h := HostPort{Network: p.Network, IP: p.HostIP, Port: p.Host}
 	if h.IP.IsUnspecified() {
 		h.IP = netip.Addr{}
@@ -119,11 +130,18 @@ func (h HostPort) String() string {
 	if h.Network != "tcp" {
 		text += "/" + h.Network
 	}
+	if h.Balancer != "" {
+		text += " at " + h.Balancer
+	}
 	return text
 }
 
-// Overlaps reports whether one listener would be in the other's way.
+// Overlaps reports whether one listener would be in the other's way. At a load balancer
+// each service has a place of its own.
 func (h HostPort) Overlaps(o HostPort) bool {
+	if h.Balancer != "" || o.Balancer != "" {
+		return false
+	}
 	same := h.IP == o.IP || !h.IP.IsValid() || !o.IP.IsValid()
 	return h.Network == o.Network && h.Port == o.Port && same
 }
@@ -168,7 +186,7 @@ func (r Route) at(container string) int {
 // with is t with r in the place of what it had for r's service. A route without
 // ports and members is none.
 func (t EdgeTable) with(r Route) EdgeTable {
-	out := EdgeTable{Generation: t.Generation, Away: t.Away}
+	out := EdgeTable{Generation: t.Generation, Away: t.Away, Balancers: t.Balancers, Absent: t.Absent}
 	for _, o := range t.Routes {
 		if o.Stack != r.Stack || o.Service != r.Service {
 			out.Routes = append(out.Routes, o)
@@ -215,7 +233,7 @@ func essence(ports []compose.PublishedPort) []compose.PublishedPort {
 		out[i].Via = compose.ViaAuto
 	}
 	slices.SortFunc(out, func(a, b compose.PublishedPort) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Network, b.Network), a.HostIP.Compare(b.HostIP))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Network, b.Network), a.HostIP.Compare(b.HostIP), cmp.Compare(a.Target, b.Target))
 	})
 	return out
 }

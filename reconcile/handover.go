@@ -32,7 +32,7 @@ func (l *Loop) handover(s *stack) Handover {
 // edge gets the ports of s. The caller holds l.mu.
 func (l *Loop) keepsPorts(s *stack) bool {
 	ours := slices.ContainsFunc(l.observed.Containers, func(c Container) bool { return c.Stack == s.name && c.Instance == l.Instance })
-	return l.Edge != nil && s.work == nil && ours && l.handover(s) == HandoverNever
+	return l.Edge != nil && !l.observed.Edge.edgeless() && s.work == nil && ours && l.handover(s) == HandoverNever
 }
 
 // agreeToHandover records an operator's word that the edge may have the ports of s.

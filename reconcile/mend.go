@@ -147,7 +147,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 				r.Members = append(r.Members, m)
 			}
 		}
-		switch of := portsOf(u.Ports, ports); {
+		switch of := t.served(portsOf(u.Ports, ports)); {
 		case len(r.Members) == 0: // what comes there waits, unless the port is gone
 			r.Ports = slices.DeleteFunc(slices.Clone(r.Ports), func(x compose.PublishedPort) bool {
 				return !slices.ContainsFunc(u.Ports, func(y compose.PublishedPort) bool { return HostPortOf(x) == HostPortOf(y) })

@@ -54,6 +54,9 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	if p.away() && slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Kind == StepShift || s.Kind == StepDrain }) {
 		return Plan{}, &Waiting{Reason: p.edge.Away, After: 2 * time.Second}
 	}
+	if w := p.awaited(); w != nil {
+		return Plan{}, w
+	}
 	return p.plan, nil
 }
 
@@ -137,7 +140,7 @@ func (p *planner) survey(o Observed) error {
 			return &Stalled{Reason: fmt.Sprintf("service %s", s.Name), Err: err}
 		}
 		if u.rules = rules; rules.StartFirst && len(u.edge) > 0 {
-			u.rules.Reason += ", ports owned by the edge"
+			u.rules.Reason += ", ports owned by " + p.edge.hands(u.edge)
 		}
 		p.units[s.Name] = u
 		p.plan.ProgressTimeout = max(p.plan.ProgressTimeout, s.Settings.ProgressTimeout)

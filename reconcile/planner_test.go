@@ -117,7 +117,7 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	return c
 }
 
-// edge understands: idle (there is one, which serves nothing), apart WHY, away, route SERVICE [PORT:TARGET],
+// balancers only), balancer KIND NAME [away | BACKEND...], route SERVICE [PORT:TARGET],
 // route STACK.SERVICE PORT:TARGET, member SERVICE/NUMBER [draining=AGO].
 func (c *planCase) edge(t *testing.T, words []string) {
 	if c.observed.Edge == nil {
@@ -130,6 +130,17 @@ func (c *planCase) edge(t *testing.T, words []string) {
 		c.observed.Apart = strings.Join(words[1:], " ")
 	case "away":
 		e.Away = reconcile.ErrEdgeUnavailable.Error()
+	case "absent":
+		e.Absent = true
+	case "balancer":
+		b := reconcile.Balancer{Kind: words[1], Name: words[2]}
+		switch {
+		case slices.Contains(words, "away"):
+			b.Away = b.String() + ": dial unix /run/haproxy/admin.sock: no such file or directory"
+		case len(words) > 3:
+			b.Backends = words[3:]
+		}
+		e.Balancers = append(e.Balancers, b)
 	case "route":
 		stack, service, other := strings.Cut(words[1], ".")
 		if !other {

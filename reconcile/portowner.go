@@ -67,17 +67,22 @@ func (p *planner) assign(u *unit) error {
 // explicit obeys what is declared about the owner of ports, and returns those about
 // which nothing is, and why the edge could have none of them.
 func (p *planner) explicit(u *unit) (bar string, auto []compose.PublishedPort, err error) {
-	if bar = p.barred(u); p.edge == nil {
+	unreached := p.barred(u)
+	if bar = unreached; p.edge.edgeless() {
 		bar = "no edge is configured"
 	}
 	for _, port := range u.Ports {
 		switch {
+		case port.Via == compose.ViaBalancer:
+			if err := p.balanced(u, port, unreached); err != nil {
+				return bar, nil, err
+			}
 		case port.Via == compose.ViaEdge && bar != "":
 			return bar, nil, &Stalled{Reason: fmt.Sprintf("service %s", u.Name), Err: WithHint(
 				fmt.Errorf("host port %s cannot be via: edge: %s", HostPortOf(port), bar), "let via be auto")}
 		case port.Via == compose.ViaEdge:
 			u.edge = append(u.edge, port)
-		case port.Via == compose.ViaAuto && p.edge != nil:
+		case port.Via == compose.ViaAuto && !p.edge.edgeless():
 			auto = append(auto, port)
 		}
 	}
@@ -137,7 +142,7 @@ func (p *planner) kept(u *unit, auto []compose.PublishedPort) (of []compose.Publ
 func withoutPorts(s compose.Service, ports []compose.PublishedPort) compose.Service {
 	s.Config.Ports = slices.DeleteFunc(slices.Clone(s.Config.Ports), func(declared types.ServicePortConfig) bool {
 		fixed, ok := compose.FixedPort(declared)
-		return ok && slices.ContainsFunc(ports, func(p compose.PublishedPort) bool { return HostPortOf(p) == HostPortOf(fixed) })
+		return ok && slices.ContainsFunc(ports, func(p compose.PublishedPort) bool { return p.Container() == fixed.Container() })
 	})
 	return s
 }

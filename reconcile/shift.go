@@ -59,7 +59,7 @@ func (p *planner) shift(u *unit, leaving []Container, after []int) int {
 		}
 	}
 	u.waiting, u.shifted = nil, true
-	id := p.add(Step{Kind: StepShift, Service: u.Name, Shift: s, Reason: s.text()}, after...)
+	id := p.add(Step{Kind: StepShift, Service: u.Name, Shift: s, Reason: s.text() + p.edge.at(u.edge)}, after...)
 	u.last = append(u.last, id)
 	return id
 }
@@ -107,12 +107,13 @@ func (p *planner) drain(c Container, after []int) []int {
 	if p.away() {
 		in = len(c.Edge) > 0
 	}
+	route, _ := p.edge.Route(c.Stack, c.Service)
 	if !in || !c.Running() {
 		return after
 	}
 	limits := p.limits(c)
 	return []int{p.add(Step{Kind: StepDrain, Service: c.Service, Replica: replicaOf(c), Drain: limits,
-		Reason: fmt.Sprintf("until idle, at most %s, streams %s", brief(limits.Timeout), brief(limits.Streams))}, after...)}
+		Reason: fmt.Sprintf("until idle%s, at most %s, streams %s", p.edge.at(route.Ports), brief(limits.Timeout), brief(limits.Streams))}, after...)}
 }
 
 // limits are those of the service that c belongs to, as it is declared now or was
@@ -187,9 +188,17 @@ func (p *planner) settleRoutes() {
 			p.shift(u, nil, after)
 		case u.shifted || len(route.Members) == 0 || samePorts(route.Ports, u.edge):
 		default:
-			p.add(Step{Kind: StepShift, Service: name, Shift: Shift{Ports: u.edge, Limits: u.Drain}, Reason: portList(u.edge) + " served otherwise"}, after...)
+			p.add(Step{Kind: StepShift, Service: name, Shift: Shift{Ports: u.edge, Limits: u.Drain}, Reason: p.otherwise(u)}, after...)
 		}
 	}
+}
+
+// otherwise says that ports of u are served otherwise than before.
+func (p *planner) otherwise(u *unit) string {
+	if at := p.edge.at(u.edge); at != "" {
+		return "served" + at + " otherwise than before"
+	}
+	return portList(u.edge) + " served otherwise"
 }
 
 // samePorts reports whether an edge serves both alike, in whatever order.
@@ -200,7 +209,10 @@ func samePorts(a, b []compose.PublishedPort) bool {
 // moves announces that a port of u changes its owner, which takes a gap; "" when none
 // does.
 func (p *planner) moves(u *unit) string {
-	if p.edge == nil && u.changesOwner() {
+	if given := p.givenUp(u); given != "" {
+		return given
+	}
+	if p.edge.edgeless() && len(u.edge) == 0 && u.changesOwner() {
 		return "there is no edge any more, and Docker publishes its ports"
 	}
 	if p.edge == nil {
@@ -242,7 +254,7 @@ func hostPortList(ports []HostPort) string {
 // claim finds out, before anything changes, which host ports this plan needs that
 // nobody of the stack has, and refuses those that somebody else is known to have.
 func (p *planner) claim(o Observed) error {
-	if p.edge == nil {
+	if p.edge.edgeless() {
 		return nil
 	}
 	declared := map[HostPort]string{}
@@ -250,6 +262,9 @@ func (p *planner) claim(o Observed) error {
 		u := p.units[name]
 		for _, port := range u.Ports {
 			h := HostPortOf(port)
+			if h.Balancer != "" {
+				continue // who listens for it is there already
+			}
 			for other, by := range declared {
 				if by != name && other.Overlaps(h) {
 					return &Stalled{Reason: "service " + name, Err: fmt.Errorf("host port %s is declared by %s, too", h, by)}

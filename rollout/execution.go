@@ -21,6 +21,7 @@ type execution struct {
 
 	running  map[int]task
 	outcomes chan outcome
+	notices  chan notice
 	// calls counts the running steps that change the engine.
 	calls int
 	quiet *quiet
@@ -44,6 +45,7 @@ func newExecution(e *Executor, job reconcile.Job, steps *graph) *execution {
 		steps:    steps,
 		running:  map[int]task{},
 		outcomes: make(chan outcome),
+		notices:  make(chan notice),
 		quiet:    newQuiet(job.Plan.ProgressTimeout),
 		created:  map[reconcile.Replica]string{},
 		pulled:   map[pin]reconcile.Image{},
@@ -72,6 +74,8 @@ func (x *execution) run(ctx context.Context) reconcile.Result {
 		select {
 		case o := <-x.outcomes:
 			x.settle(o)
+		case n := <-x.notices:
+			x.reportWaiting(n)
 		case <-cancelled:
 			cancelled = nil // noted above
 		case <-x.quiet.timer.C:
@@ -102,6 +106,12 @@ func (x *execution) begin(abortable context.Context, group *sync.WaitGroup) {
 			x.end(cause{step: step, err: err})
 			x.reportFailed(outcome{task: t, err: err})
 			return
+		}
+		t.waits = func(text string) {
+			select {
+			case x.notices <- notice{step, text}:
+			case <-abortable.Done():
+			}
 		}
 		x.running[step.ID] = t
 		if step.Kind.Mutates() {

@@ -42,6 +42,18 @@ func (x *execution) reportDone(o outcome) {
 	x.report(s, reconcile.EventStepDone, severity, text+unrecorded(o))
 }
 
+// notice is what a step that is under way waits for.
+type notice struct {
+	step reconcile.Step
+	text string
+}
+
+func (x *execution) reportWaiting(n notice) {
+	text := line(n.step) + ": waiting: " + n.text
+	x.executor.log.Warn("step waits", append(x.about(n.step), slog.String("for", x.executor.scrub(n.text)))...)
+	x.report(n.step, reconcile.EventWaiting, reconcile.SeverityWarning, text)
+}
+
 // reportFailed reports a step that did not succeed. One that was given up for
 // another's sake is no problem of its own.
 func (x *execution) reportFailed(o outcome) {

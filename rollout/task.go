@@ -21,6 +21,8 @@ type task struct {
 	peers map[string][]reconcile.Peer
 	// to are the containers that a shift is to.
 	to []string
+	// waits reports what is waited for.
+	waits func(text string)
 }
 
 // outcome is what became of a task.

@@ -3,25 +3,38 @@ package traffic
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"maps"
+	"errors"
 	"math"
 	"slices"
+
+	"davit/reconcile"
 )
 
-// Balancer is whoever carries a table out: the edge, or a load balancer that the host
-// has already.
+// Balancer drives a load balancer that the host has already.
 type Balancer interface {
 	// Apply returns when the table holds for everything that begins from now on.
 	Apply(ctx context.Context, t Table) error
-	// InFlight is what the replicas of t still have to do, by container. A balancer
+	// Look is how it stands to t.
+	Look(ctx context.Context, t Table) (Standing, error)
+}
+
+// ErrBalancerAway: nobody answers for the load balancer.
+var ErrBalancerAway = errors.New("it does not run, or does not let davit in")
+
+// Standing is how a load balancer stands to a table.
+type Standing struct {
+	// Holds is true when it does just what the table says.
+	Holds bool
+	// InFlight is what the table's replicas still have to do, by container. A balancer
 	// that cannot count says 1 for something and 0 for nothing.
-	InFlight(ctx context.Context, t Table) (map[string]int64, error)
+	InFlight map[string]int64
+	// Backends are those that its own configuration has, nil where it needs none.
+	Backends []string
 }
 
 // group is a port of a service as the balancers of others have it.
 type group struct {
-	// name is "davit_shop_web_8080", after the port of the container. The operator
+	// name is "davit.shop.web.8080", after the port of the container. The operator
 	// writes what passes to it.
 	name     string
 	affinity Affinity
@@ -30,24 +43,16 @@ type group struct {
 	shares map[string]int
 }
 
-// groups are those of t, by name. One port of a container that is published twice is
-// there once.
+// groups are those of t, by name.
 func (t Table) groups(heaviest int) []group {
-	byName := map[string]group{}
+	var out []group
 	for _, p := range t.Ports {
-		own := map[string]group{}
-		for _, b := range p.Backends {
-			name := fmt.Sprintf("davit_%s_%s_%d", p.Stack, p.Service, b.Address.Port())
-			g, known := own[name]
-			if !known {
-				g = group{name: name, affinity: p.Affinity, shares: p.shares(heaviest)}
-			}
-			g.ends = append(g.ends, b)
-			own[name] = g
-		}
-		maps.Copy(byName, own)
+		out = append(out, group{
+			name: reconcile.BackendName(p.Stack, p.Service, p.Target), affinity: p.Affinity, ends: p.Backends, shares: p.shares(heaviest),
+		})
 	}
-	return slices.SortedFunc(maps.Values(byName), func(a, b group) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(out, func(a, b group) int { return cmp.Compare(a.name, b.name) })
+	return out
 }
 
 // shares are weights for the backends of p, from 1 to highest, so that together those

@@ -19,7 +19,7 @@ import (
 )
 
 // rival is a load balancer of the host's own, running, with a server on the upstream
-// davit_shop_web_PORT.
+// davit.shop.web.PORT.
 type rival struct {
 	Balancer
 	address string
@@ -43,8 +43,8 @@ defaults
     retry-on conn-failure empty-response
 frontend web
     bind %s
-    default_backend davit_shop_web_%d
-backend davit_shop_web_%d
+    default_backend davit.shop.web.%d
+backend davit.shop.web.%d
     balance leastconn
 `, socket, address, port, port))
 	start(t, address, "haproxy", "-f", config, "-db")
@@ -74,12 +74,11 @@ http {
     include %s;
     server {
         listen %s;
-        location / { proxy_pass http://davit_shop_web_%d; proxy_http_version 1.1; proxy_set_header Connection ""; }
+        location / { proxy_pass http://davit.shop.web.%d; proxy_http_version 1.1; proxy_set_header Connection ""; }
     }
 }
 `, n.PID, dir, dir, dir, dir, dir, dir, n.File, address, port))
-	write(t, n.File, string(upstreamFile(Table{Ports: []Port{{Stack: "shop", Service: "web",
-		Backends: []Backend{{Container: "none", Address: netip.MustParseAddrPort(fmt.Sprintf("127.0.0.1:%d", port)), Drain: &Drain{}}}}}})))
+	write(t, n.File, string(upstreamFile(Table{Ports: []Port{{Stack: "shop", Service: "web", Target: uint16(port)}}}, nil)))
 	start(t, address, call[0], append(call[1:], "-g", "daemon off;")...)
 	return rival{n, address}
 }
@@ -136,9 +135,9 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	return &shop{t: t, port: int(vacant(t).Port()), table: Table{Instance: "i", Ports: []Port{{
-		Address: netip.MustParseAddrPort("0.0.0.0:80"), Stack: "shop", Service: "web",
-	}}}}
+	s := &shop{t: t, port: int(vacant(t).Port())}
+	s.table = Table{Instance: "i", Ports: []Port{{Stack: "shop", Service: "web", Target: uint16(s.port)}}}
+	return s
 }
 
 // replica serves as replica n, with its number as the answer, until it is stopped at
@@ -174,11 +173,14 @@ func (s *shop) apply(b Balancer, ends ...Backend) {
 
 func (s *shop) inFlight(b Balancer, e Backend) int64 {
 	s.t.Helper()
-	all, err := b.InFlight(s.t.Context(), s.table)
+	standing, err := b.Look(s.t.Context(), s.table)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return all[e.Container]
+	if !standing.Holds {
+		s.t.Errorf("what was applied does not hold: %+v", standing)
+	}
+	return standing.InFlight[e.Container]
 }
 
 func drained(b Backend) Backend {
@@ -318,7 +320,7 @@ func TestNginxIsReloadedWhereNobodySawItReload(t *testing.T) {
 	r := startNginx(t, s.port)
 	n := r.Balancer.(*Nginx)
 	s.table.Ports[0].Backends = []Backend{one}
-	write(t, n.File, string(upstreamFile(s.table))) // and killed
+	write(t, n.File, string(upstreamFile(s.table, nil))) // and killed
 	s.apply(r, one)
 	if answer, err := http.Get("http://" + r.address); err != nil || answer.StatusCode != http.StatusOK {
 		t.Errorf("answer = %v (%v)", answer, err)
@@ -350,7 +352,7 @@ func TestHAProxyLeavesServersOfOthersAlone(t *testing.T) {
 	s := newShop(t)
 	r := startHAProxy(t, s.port)
 	h := r.Balancer.(*HAProxy)
-	backend := fmt.Sprintf("davit_shop_web_%d", s.port)
+	backend := fmt.Sprintf("davit.shop.web.%d", s.port)
 	if err := h.say(t.Context(), "add server %s/mine 127.0.0.1:9", backend); err != nil {
 		t.Fatal(err)
 	}
@@ -369,11 +371,14 @@ func TestALoadBalancerThatIsNotThereIsSaidToBe(t *testing.T) {
 	one, _ := s.replica(1)
 	s.table.Ports[0].Backends = []Backend{one}
 	for name, b := range map[string]Balancer{
-		"haproxy: dial": &HAProxy{Socket: filepath.Join(t.TempDir(), "s")},
-		"nginx: ":       &Nginx{File: filepath.Join(t.TempDir(), "f"), PID: filepath.Join(t.TempDir(), "pid"), Test: []string{"true"}},
+		"haproxy": &HAProxy{Socket: filepath.Join(t.TempDir(), "s")},
+		"nginx":   &Nginx{File: filepath.Join(t.TempDir(), "f"), PID: filepath.Join(t.TempDir(), "pid"), Test: []string{"true"}},
 	} {
-		if err := b.Apply(t.Context(), s.table); err == nil || !strings.HasPrefix(err.Error(), name) {
-			t.Errorf("%s: error = %v", name, err)
+		if err := b.Apply(t.Context(), s.table); !errors.Is(err, ErrBalancerAway) {
+			t.Errorf("%s: apply: %v", name, err)
+		}
+		if _, err := b.Look(t.Context(), s.table); !errors.Is(err, ErrBalancerAway) {
+			t.Errorf("%s: look: %v", name, err)
 		}
 	}
 }

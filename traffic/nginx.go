@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,10 +21,10 @@ import (
 // Nginx drives a running nginx through a file of upstreams, which its configuration
 // includes at the level of http:
 //
-//	include /var/lib/davit/nginx/upstreams.conf;
+//	include /etc/nginx/conf.d/*.conf;
 //
 // and which davit alone writes. Each port is an upstream that a server of the operator's
-// passes to: `proxy_pass http://davit_shop_web_8080;`.
+// passes to: `proxy_pass http://davit.shop.web.8080;`.
 //
 // nginx cannot say what a server of an upstream has in flight. Its workers can: those
 // of before a reload go on with what they have begun, and end. As long as one of them is
@@ -57,14 +58,14 @@ func (n *Nginx) Apply(ctx context.Context, t Table) error {
 	defer cancel()
 	before, err := os.ReadFile(n.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("nginx: %w", err)
+		return err
 	}
-	now := upstreamFile(t)
+	now := upstreamFile(t, before)
 	if bytes.Equal(before, now) && n.reloaded(now) {
 		return nil
 	}
 	if err := replaceFile(n.File, now, upstreamMode); err != nil {
-		return fmt.Errorf("nginx: %w", err)
+		return err
 	}
 	err = n.command(ctx, cmp.Or(strings.Join(n.Test, "\x00"), "nginx\x00-t\x00-q"))
 	if err != nil {
@@ -80,10 +81,7 @@ func (n *Nginx) Apply(ctx context.Context, t Table) error {
 	if err := n.await(ctx, func(w []worker) bool { return renewedWorkers(w, workers) }); err != nil {
 		return err
 	}
-	if err := replaceFile(n.mark(), digest(now), upstreamMode); err != nil {
-		return fmt.Errorf("nginx: %w", err)
-	}
-	return nil
+	return replaceFile(n.mark(), digest(now), upstreamMode)
 }
 
 // mark is a file with the digest of the upstreams that nginx was last seen to have
@@ -98,20 +96,29 @@ func (n *Nginx) reloaded(content []byte) bool {
 
 func digest(content []byte) []byte { return fmt.Appendf(nil, "%x\n", sha256.Sum256(content)) }
 
+// takeBack puts the file back as it was, which may be not at all.
 func (n *Nginx) takeBack(before []byte) error {
-	if err := replaceFile(n.File, before, upstreamMode); err != nil {
-		return fmt.Errorf("nginx: take back what it refused: %w", err)
+	err := replaceFile(n.File, before, upstreamMode)
+	if before == nil {
+		err = os.Remove(n.File)
+	}
+	if err != nil {
+		return fmt.Errorf("take back what it refused: %w", err)
 	}
 	return nil
 }
 
-// InFlight is 0 for whoever is out of the upstreams once every worker that knew them
+// Look tells from the file, and from the workers. What is in flight is 0 for whoever is out of the upstreams once every worker that knew them
 // has ended, and before that the number of those workers. Of a replica that serves, it
 // knows nothing and says 1.
-func (n *Nginx) InFlight(_ context.Context, t Table) (map[string]int64, error) {
+func (n *Nginx) Look(_ context.Context, t Table) (Standing, error) {
 	workers, err := n.workers()
 	if err != nil {
-		return nil, err
+		return Standing{}, err
+	}
+	has, err := os.ReadFile(n.File)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Standing{}, err
 	}
 	leaving := int64(0)
 	for _, w := range workers {
@@ -129,15 +136,27 @@ func (n *Nginx) InFlight(_ context.Context, t Table) (map[string]int64, error) {
 			}
 		}
 	}
-	return out, nil
+	return Standing{Holds: bytes.Equal(has, upstreamFile(t, has)) && n.reloaded(has), InFlight: out}, nil
 }
 
-// upstreamFile is the file for t. It depends on nothing else, so that an unchanged table
-// reloads nothing.
-func upstreamFile(t Table) []byte {
+// upstreamLine is the head of an upstream in a file of davit's.
+var upstreamLine = regexp.MustCompile(`(?m)^upstream (davit\.\S+) \{$`)
+
+// upstreamFile is the file for t in the place of the one before. An unchanged table makes
+// an unchanged file. Upstreams that t does not have any more stay, without servers: nginx
+// would not take any file while its own configuration passes something to one of them.
+func upstreamFile(t Table, before []byte) []byte {
+	groups := t.groups(nginxHeaviest)
+	for _, found := range upstreamLine.FindAllSubmatch(before, -1) {
+		name := string(found[1])
+		if !slices.ContainsFunc(groups, func(g group) bool { return g.name == name }) {
+			groups = append(groups, group{name: name})
+		}
+	}
+	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.name, b.name) })
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by davit, and again at every change. Instance %s.\n", t.Instance)
-	for _, g := range t.groups(nginxHeaviest) {
+	for _, g := range groups {
 		g.write(&b)
 	}
 	return b.Bytes()
@@ -167,7 +186,7 @@ func (n *Nginx) command(ctx context.Context, joined string) error {
 	words := strings.Split(joined, "\x00")
 	output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("nginx: %s: %w: %s", strings.Join(words, " "), err, bytes.TrimSpace(output))
+		return fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, bytes.TrimSpace(output))
 	}
 	return nil
 }
@@ -183,15 +202,15 @@ type worker struct {
 func (n *Nginx) workers() ([]worker, error) {
 	text, err := os.ReadFile(cmp.Or(n.PID, nginxPID))
 	if err != nil {
-		return nil, fmt.Errorf("nginx: is it running? %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrBalancerAway, err)
 	}
 	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return nil, fmt.Errorf("nginx: %s: %w", cmp.Or(n.PID, nginxPID), err)
+		return nil, fmt.Errorf("%s: %w", cmp.Or(n.PID, nginxPID), err)
 	}
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", master, master))
 	if err != nil {
-		return nil, fmt.Errorf("nginx: is it running? %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrBalancerAway, err)
 	}
 	var out []worker
 	for _, field := range strings.Fields(string(children)) {
@@ -232,7 +251,7 @@ func (n *Nginx) await(ctx context.Context, good func([]worker) bool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("nginx: wait for its new workers: %w", ctx.Err())
+			return fmt.Errorf("wait for its new workers: %w", ctx.Err())
 		case <-time.After(workerEvery):
 		}
 	}
