@@ -127,8 +127,8 @@ func TestWhatOnlyLooksLikeHTTPDoesNotReachALenientServer(t *testing.T) {
 	var mu sync.Mutex
 	var reached []string
 	s := speaking(t, func(conn net.Conn) {
-		got := make([]byte, 1024)
-		if n, _ := conn.Read(got); n > 0 { // what is cut off is cut off
+		got := make([]byte, 2*longestLine)
+		if n, _ := io.ReadAtLeast(conn, got, len(got)); n > 0 { // what is cut off is cut off
 			mu.Lock()
 			reached = append(reached, string(got[:n]))
 			mu.Unlock()
@@ -145,6 +145,8 @@ func TestWhatOnlyLooksLikeHTTPDoesNotReachALenientServer(t *testing.T) {
 		"GET / http/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
 		"GET / HTTP/1.1 x\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
 		"GET / HTTP/1.1\rHost: a\rX-Forwarded-For: 192.0.2.1\r\r\n\n",
+		"GET /\x01 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
+		strings.Repeat("\r\n", longestLine/2) + "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
 	} {
 		conn := b.dial()
 		io.WriteString(conn, sent) // seen below

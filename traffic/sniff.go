@@ -38,7 +38,7 @@ const (
 	unclearPatience = 200 * time.Millisecond
 	// likelyPatience is how long a request's line may take, lost packets included.
 	likelyPatience = 5 * time.Second
-	// longestMethod and longestLine bound what is waited for.
+	// longestMethod, of a method or a URI's scheme, and longestLine bound what is waited for.
 	longestMethod = 32
 	longestLine   = 8 << 10
 )
@@ -54,19 +54,20 @@ func classify(b []byte) spoken {
 	if len(b) == 0 {
 		return spokenNothing
 	}
+	b = bytes.TrimLeft(b, "\n"+blanks) // servers pass over it before a request, some without end
 	full := len(b) >= longestLine
-	b = bytes.TrimLeft(b[:min(len(b), longestLine)], "\n"+blanks) // skipped before a request
+	b = b[:min(len(b), longestLine)]
 	line, _, whole := bytes.Cut(b, []byte("\n"))
 	method, rest := line, []byte(nil)
 	if at := bytes.IndexAny(line, blanks); at >= 0 {
 		method, rest = line[:at], bytes.TrimLeft(line[at:], blanks)
 	}
 	switch {
-	case bytes.ContainsFunc(line, unprintable) || !token(method):
+	case bytes.IndexByte(line, 0) >= 0 || !token(method) || !target(rest) && bytes.ContainsFunc(line, unprintable):
 		return spokenOther
 	case whole:
 		return classifyLine(line)
-	case full && target(rest):
+	case full && requested(rest):
 		return spokenHTTP1 // which refuses it for its length
 	case full:
 		return spokenOther
@@ -91,7 +92,14 @@ func classifyLine(line []byte) spoken {
 	return spokenOther
 }
 
-// unprintable reports what is in no line of text.
+// requested reports whether a line whose end is not waited for may ask for something.
+func requested(rest []byte) bool {
+	scheme, _, found := bytes.Cut(rest[:min(len(rest), longestMethod+1)], []byte(":"))
+	return target(rest) || found && token(scheme) || len(rest) < 4 && bytes.EqualFold(rest, []byte("http")[:len(rest)])
+}
+
+// unprintable reports what is in no line of text. After a target, lenient servers take
+// it, all but the zero byte.
 func unprintable(r rune) bool { return r < ' ' && !strings.ContainsRune(blanks, r) || r == 0x7f }
 
 // token reports whether a word may be a method, or the beginning of one.
@@ -164,6 +172,9 @@ func (c *client) hear(wait time.Duration) (spoken, error) {
 				return said, c.SetReadDeadline(time.Time{})
 			}
 		}
+		if len(c.ahead) >= longestLine { // most of it is blanks
+			return said, c.SetReadDeadline(time.Time{})
+		}
 		switch err := c.peek(len(c.ahead) + 1); {
 		case isTimeout(err):
 			return said, c.SetReadDeadline(time.Time{})
@@ -184,7 +195,7 @@ var errSlow = errors.New("a request's line came too slowly to be recognised")
 
 // see takes note of a further piece, and reports whether the client is known now.
 func (w *watch) see(piece []byte) (known bool, err error) {
-	w.seen = append(w.seen, piece...)
+	w.seen = bytes.TrimLeft(append(w.seen, piece...), "\n"+blanks)
 	switch classify(w.seen) {
 	case spokenHTTP1, spokenHTTP2:
 		return false, errSlow
