@@ -83,9 +83,6 @@ func NewAdmin(o AdminOptions) *Admin {
 		turn: make(chan struct{}, 1), handed: make(chan struct{}), ending: make(chan struct{})}
 }
 
-// Handed is closed when a successor serves in this edge's place.
-func (a *Admin) Handed() <-chan struct{} { return a.handed }
-
 // Serve answers on l until ctx ends, lets what is under way finish, and closes l.
 func (a *Admin) Serve(ctx context.Context, l *socket.Listener) error {
 	a.listener = l

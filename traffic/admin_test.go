@@ -290,6 +290,9 @@ func TestASuccessorGetsEveryPortAndTheLock(t *testing.T) {
 		t.Error("it has not retired")
 	}
 	before.stop()
+	if _, err := os.Lstat(socketIn(dir)); err != nil {
+		t.Errorf("the name that its successor takes now was removed: %v", err)
+	}
 	if _, err := Acquire(dir); !errors.Is(err, ErrInUse) {
 		t.Errorf("the lock was let go of: %v", err)
 	}

@@ -68,7 +68,9 @@ func (a *Admin) bequeath(conn net.Conn) error {
 	if err := b.expect("the successor serves", servingPatience, func(w word) bool { return w.Serving }); err != nil {
 		return err
 	}
-	// From here on there is no way back: the successor writes the table now.
+	// From here on there is no way back: the successor writes the table now, and takes the
+	// name of the admin socket.
+	a.listener.Leave()
 	if err := a.becomeElder(); err != nil {
 		a.Logger.Error("the successor cannot steer what this edge still has to do", "error", err)
 	}

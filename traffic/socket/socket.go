@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -72,11 +73,19 @@ type Listener struct {
 	net.Listener
 	path string
 	own  os.FileInfo
+	left atomic.Bool
 }
+
+// Leave leaves the name to another, who may take it at any moment: between a look at
+// whose it is and its removal, too.
+func (l *Listener) Leave() { l.left.Store(true) }
 
 // Close ends the listening.
 func (l *Listener) Close() error {
 	err := l.Listener.Close()
+	if l.left.Load() {
+		return err
+	}
 	if now, stat := os.Lstat(l.path); stat != nil || !os.SameFile(now, l.own) {
 		return err
 	}

@@ -56,6 +56,20 @@ func TestANameThatWasTakenOverStays(t *testing.T) {
 	dial(t, path)
 }
 
+func TestANameThatAnotherMayTakeAtAnyMomentStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.sock")
+	l := listen(t, path)
+	l.Leave()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
+	}
+	listen(t, path)
+	dial(t, path)
+}
+
 func TestWhatIsNoSocketIsNotReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
