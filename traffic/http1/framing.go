@@ -18,6 +18,10 @@ var bodies = [...]string{"none", "sized", "chunked", "until close"}
 
 func (b Body) String() string { return bodies[b] }
 
+// maxOptions is how many options Connection may have. Each is looked for among all fields,
+// so that thousands of them would be much work for one request.
+const maxOptions = 64
+
 // maxLength has 18 digits, which always fit in 63 bits.
 const maxLength = 18
 
@@ -28,7 +32,8 @@ type framing struct {
 	// Close and KeepAlive are what Connection says; Switch is true when it names Upgrade.
 	Close, KeepAlive, Switch bool
 
-	coded bool // there is a Transfer-Encoding
+	coded   bool // there is a Transfer-Encoding
+	options int  // how many Connection has
 }
 
 // read takes one field in.
@@ -53,6 +58,9 @@ func (m *framing) read(h *Head, f *Field) error {
 	case Connection:
 		f.Hop = true
 		list(value, func(token []byte) { m.option(h, token) })
+		if m.options > maxOptions {
+			return bad("Connection has too many options")
+		}
 	case KeepAlive, ProxyConnection, TE, Upgrade, HTTP2Settings:
 		f.Hop = true
 	}
@@ -60,7 +68,9 @@ func (m *framing) read(h *Head, f *Field) error {
 }
 
 func (m *framing) option(h *Head, token []byte) {
+	m.options++
 	switch {
+	case m.options > maxOptions:
 	case Is(token, "close"):
 		m.Close = true
 	case Is(token, "keep-alive"):

@@ -123,6 +123,7 @@ func (r *Request) finish() error {
 		case Host:
 			hosts++
 			r.host = value
+			f.Hop = r.Minor == 0 && f.value == f.end // as if there were none
 		case Expect:
 			if !Is(r.at(value), "100-continue") {
 				return &Malformed{expectation, "only 100-continue can be expected"}

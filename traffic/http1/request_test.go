@@ -103,6 +103,7 @@ func TestRequestsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 		"a head without end":                 {"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", MaxHead), 431},
 		"a target without end":               {"GET /" + strings.Repeat("a", MaxHead), 414},
 		"fields without end":                 {lines("GET / HTTP/1.1", "Host: a"+strings.Repeat("\r\nX: b", maxFields)), 431},
+		"options without end":                {lines("GET / HTTP/1.1", "Host: a", "Connection: "+strings.Repeat("a,", maxOptions), "Connection: close"), 400},
 		"the first words of TLS":             {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", 400},
 		"the version is followed by another": {lines("GET / HTTP/1.1 HTTP/1.1", "Host: a"), 400},
 	} {
@@ -131,6 +132,16 @@ func TestWhatBelongsToOneConnectionIsNotPassedOn(t *testing.T) {
 	}
 	if !r.Trailers || len(r.Protocol()) != 0 {
 		t.Errorf("trailers %v, protocol %q", r.Trailers, r.Protocol())
+	}
+}
+
+func TestAnEmptyHostOfTheOldVersionIsNone(t *testing.T) {
+	r, _, err := parseRequest(lines("GET / HTTP/1.0", "Host:", "X-First: 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(r.Append(nil, func(n Name) bool { return n == Host })); got != "X-First: 1\r\n" {
+		t.Errorf("beside the one that the edge adds, there is %q", got)
 	}
 }
 
