@@ -271,7 +271,10 @@ func publishedPorts(c types.ServiceConfig, blocks portBlocks) ([]PublishedPort, 
 		for _, err := range p.contradictions() {
 			errs = append(errs, keyError{extension + ".ports." + key, err})
 		}
-		out = append(out, p)
+		var err error
+		if out, err = withPort(out, p); err != nil {
+			errs = append(errs, keyError{"ports", err})
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(blocks)) {
 		if !used[key] && blocks[key].Via != ViaBalancer {
@@ -327,7 +330,7 @@ func FixedPort(declared types.ServicePortConfig) (p PublishedPort, ok bool) {
 		p.Network = "tcp"
 	}
 	if a, err := netip.ParseAddr(strings.Trim(declared.HostIP, "[]")); err == nil {
-		p.HostIP = a
+		p.HostIP = a.Unmap()
 	}
 	return p, p.Network == "tcp" || p.Network == "udp"
 }
