@@ -92,7 +92,7 @@ func (t *talk) gather() *http1.Malformed {
 // to another replica.
 func (t *talk) ask(ctx context.Context) error {
 	x, l := t.x, t.lease
-	kept := t.port.Load().SendProxy == 0 // whose header tells of one client only
+	kept := !t.tells()
 	for {
 		k, err := t.reachLink(ctx, kept)
 		if err != nil {
@@ -134,12 +134,20 @@ func (t *talk) reachLink(ctx context.Context, kept bool) (*link, error) {
 			return k, nil
 		}
 	}
+	told := t.tells()
 	conn, err := t.dial(ctx, t.client, l.address)
 	if err != nil {
 		return nil, err
 	}
-	return newLink(conn, l.address, &l.replica.links)
+	k, err := newLink(conn, l.address, &l.replica.links)
+	if err == nil {
+		k.told = told || t.tells() // a table may have come in between
+	}
+	return k, err
 }
+
+// tells reports whether a connection to a replica is to begin with a PROXY header.
+func (t *talk) tells() bool { return t.port.Load().SendProxy != 0 }
 
 // hangUp closes the link of the request under way.
 func (t *talk) hangUp() {

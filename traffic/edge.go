@@ -155,7 +155,8 @@ func (e *Edge) tend(ctx context.Context) {
 
 // Retire gives the ports up: nothing is accepted any more, and connections that are
 // kept for further requests are closed after the next one. Apply goes on to steer
-// what is left. Run returns when nothing is.
+// what is left, and after DefaultStreams everything is cut. Run returns when nothing
+// is left.
 func (e *Edge) Retire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -165,6 +166,7 @@ func (e *Edge) Retire() {
 	e.retired = true
 	for _, f := range e.fronts {
 		f.retire(true)
+		f.endAfter(DefaultStreams)
 	}
 	close(e.retiring)
 }

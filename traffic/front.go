@@ -26,7 +26,11 @@ type front struct {
 	ending chan struct{}
 	// open are the connections, or UDP sessions, that clients have.
 	open atomic.Int64
-	// refused are the connections that were closed at once, since there were too many.
+	// calls are the HTTP/2 requests under way. A connection may have many, and so they are
+	// bounded as connections are.
+	calls atomic.Int64
+	// refused are the connections that were closed at once, and the calls that were
+	// refused, since there were too many.
 	refused atomic.Int64
 	// talks are the HTTP/1 clients, exchanges their memory.
 	talks     talks

@@ -123,7 +123,15 @@ func (h *h2conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the connection has ended
 	}
 	defer h.done()
-	newCall(h, w, r).answer()
+	c := newCall(h, w, r)
+	f := h.front
+	defer f.calls.Add(-1)
+	if f.calls.Add(1) > int64(cmp.Or(c.port.MaxConnections, DefaultMaxConnections)) {
+		f.refused.Add(1)
+		c.refuse(crowded)
+		return
+	}
+	c.answer()
 }
 
 func (h *h2conn) begin() bool {

@@ -83,12 +83,14 @@ func (a *attempt) copy(body io.Reader) error {
 	for {
 		n, err := body.Read(*lent)
 		if n > 0 {
+			a.taking.give(a.conn.front.now())
 			if _, werr := a.w.Write((*lent)[:n]); werr != nil {
 				return errClient
 			}
 			if werr := flusher.Flush(); werr != nil {
 				return errClient
 			}
+			a.taking.took()
 		}
 		if err == io.EOF {
 			return nil

@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -30,6 +31,10 @@ type attempt struct {
 	// answered is true once an answer has begun.
 	answered atomic.Bool
 	outcome  outcome
+	// taking is how the client takes the answer, patience for how long it may leave what
+	// it is given.
+	taking   h2taking
+	patience time.Duration
 
 	// lasts tells the overseer that this is a stream, done that the attempt is over;
 	// overseen is closed when nobody looks at the lease any more.
@@ -41,7 +46,7 @@ func newAttempt(c *call, l *lease) *attempt {
 	a := &attempt{
 		call: c, lease: l, grpc: isGRPC(c.r.Header),
 		lasts: make(chan struct{}, 1), done: make(chan struct{}), overseen: make(chan struct{}),
-		hints: newHints(c.w),
+		hints: newHints(c.w), patience: cmp.Or(c.port.Idle, DefaultIdle),
 	}
 	a.ctx, a.cancel = context.WithCancelCause(c.r.Context())
 	if c.r.ContentLength != 0 {
@@ -135,9 +140,12 @@ func (a *attempt) oversee() {
 			return
 		case <-a.lasts:
 			stream()
-		case <-age.C:
+		case now := <-age.C:
 			if a.grpc || a.answered.Load() {
 				stream()
+			}
+			if a.taking.stuck(now, a.patience) {
+				a.giveUp()
 			}
 		case <-a.hints.come:
 			a.hints.send()
@@ -146,8 +154,10 @@ func (a *attempt) oversee() {
 			a.upload.Close() // net/http may wait for more of it and not look at its context
 			cut, abandoned = nil, time.After(abandon)
 		case <-abandoned:
-			// It is stuck in a client that takes nothing.
-			_ = http.NewResponseController(a.w).SetWriteDeadline(time.Unix(1, 0))
+			a.giveUp() // it is stuck in a client that takes nothing
 		}
 	}
 }
+
+// giveUp has the client get no more of the answer.
+func (a *attempt) giveUp() { _ = http.NewResponseController(a.w).SetWriteDeadline(time.Unix(1, 0)) }

@@ -235,7 +235,7 @@ func (t *talk) close(keep bool) bool {
 	t.watched()
 	sent := t.uploaded(true)
 	k := t.link
-	if sent && !x.surplus && x.response.KeepsAlive() && t.port.Load().SendProxy == 0 {
+	if sent && !x.surplus && x.response.KeepsAlive() && !k.told {
 		t.hold(nil)
 		l.replica.keep(k)
 	} else {

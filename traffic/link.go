@@ -36,6 +36,8 @@ type link struct {
 	raw     syscall.RawConn
 	home    *links
 	address netip.AddrPort
+	// told is true when it began with a PROXY header, which tells of one client only.
+	told bool
 	// use is what it is being used for, for whoever is to end that.
 	use atomic.Int32
 	// idle is since when it is, kept whether it was before this request.

@@ -20,16 +20,18 @@ const (
 	badAnswer
 	// cutOff: the replica drained and the request had not ended at its limit.
 	cutOff
+	// crowded: clients have more requests under way than the port allows.
+	crowded
 )
 
-var reasons = []string{"no-replica", "unreachable", "broken", "bad-answer", "cut-off"}
+var reasons = []string{"no-replica", "unreachable", "broken", "bad-answer", "cut-off", "crowded"}
 
 func (r reason) String() string { return reasons[r] }
 
 // status is what the answer says to programs.
 func (r reason) status() int {
 	switch r {
-	case noReplica:
+	case noReplica, crowded:
 		return http.StatusServiceUnavailable
 	case cutOff:
 		return http.StatusGatewayTimeout
@@ -49,6 +51,8 @@ func (r reason) text() string {
 		return "The replica ended the connection before it had answered.\n"
 	case badAnswer:
 		return "The replica's answer was no HTTP.\n"
+	case crowded:
+		return "There are too many requests at once.\n"
 	default:
 		return "The replica is being replaced and had not answered in time.\n"
 	}

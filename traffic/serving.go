@@ -74,8 +74,12 @@ func (e *Edge) name(t Table) map[identity]*Drain {
 // leave gives up the ports that t does not have, so that their addresses are free for
 // whoever is to have them.
 func (e *Edge) leave(t Table) {
+	kept := map[string]bool{} // a range may have thousands of ports
+	for _, p := range t.Ports {
+		kept[p.Key()] = true
+	}
 	for key, f := range e.fronts {
-		if !slices.ContainsFunc(t.Ports, func(p Port) bool { return p.Key() == key }) {
+		if !kept[key] {
 			f.retire(false)
 			f.endAfter(DefaultStreams)
 			delete(e.fronts, key)
@@ -189,6 +193,7 @@ const busy = 20 * time.Millisecond
 // accept takes connections in until the port is given up, and waits for what they do.
 func (f *front) accept(ctx context.Context) {
 	var clients sync.WaitGroup
+	var trouble seldom
 	defer clients.Wait()
 	defer context.AfterFunc(ctx, func() { f.door.listener.Close() })()
 	for {
@@ -202,7 +207,9 @@ func (f *front) accept(ctx context.Context) {
 			if !pause(ctx, busy) {
 				return
 			}
-			f.log.WarnContext(ctx, "a connection was not accepted", "port", f.port.Load().Key(), "error", err)
+			if trouble.due(f.now()) {
+				f.log.WarnContext(ctx, "connections are not accepted", "port", f.port.Load().Key(), "error", err)
+			}
 			continue
 		}
 		port := f.port.Load()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type sessions struct {
 	out   *packets
 	// serving waits for the sessions' goroutines.
 	serving sync.WaitGroup
+	// held is how many bytes the sessions keep that wait for a replica.
+	held atomic.Int64
 
 	mu    sync.Mutex
 	flows map[flow]*udpSession
@@ -61,6 +64,7 @@ func (f *front) serveUDP(ctx context.Context, conn net.PacketConn) {
 // socket is closed.
 func (s *sessions) receive(ctx context.Context) (closed bool) {
 	buffer := make([]byte, largestDatagram)
+	var trouble seldom
 	for {
 		n, from, err := s.out.receive(buffer)
 		if err == nil {
@@ -75,7 +79,9 @@ func (s *sessions) receive(ctx context.Context) (closed bool) {
 			return false // a successor has the socket too
 		default:
 		}
-		s.front.log.WarnContext(ctx, "a datagram was not received", "port", s.front.port.Load().Key(), "error", err)
+		if trouble.due(s.front.now()) {
+			s.front.log.WarnContext(ctx, "datagrams are not received", "port", s.front.port.Load().Key(), "error", err)
+		}
 		if !pause(ctx, busy) {
 			return true
 		}
@@ -157,6 +163,9 @@ func (s *sessions) drop(u *udpSession) {
 
 // ended forgets a session whose goroutine ends.
 func (s *sessions) ended(u *udpSession) {
+	u.mu.Lock()
+	u.letGo()
+	u.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop(u)

@@ -17,6 +17,8 @@ const (
 	// A session keeps this much while its replica is reached: what a protocol sends
 	// before it waits.
 	mostPending, mostPendingBytes = 16, largestDatagram
+	// mostHeld is what all sessions of a port may keep together.
+	mostHeld = 16 << 20
 	// oneWay is when a replica that has never answered is not expected to.
 	oneWay = 5 * time.Second
 )
@@ -46,6 +48,8 @@ type udpSession struct {
 	lease        *lease
 	pending      [][]byte
 	pendingBytes int
+	// through is true once nothing is kept any more.
+	through bool
 }
 
 // note remembers that a datagram went one way or the other.
@@ -66,10 +70,27 @@ func (u *udpSession) send(datagram []byte, now time.Time) {
 		u.write(datagram)
 		return
 	}
-	if len(u.pending) < mostPending && u.pendingBytes+len(datagram) <= mostPendingBytes {
-		u.pending = append(u.pending, slices.Clone(datagram))
-		u.pendingBytes += len(datagram)
+	u.keep(datagram)
+}
+
+// keep has the datagram wait for a replica, if there is room. The caller holds the lock.
+func (u *udpSession) keep(datagram []byte) {
+	held := &u.sessions.held
+	if u.through || len(u.pending) == mostPending || u.pendingBytes+len(datagram) > mostPendingBytes {
+		return
 	}
+	if held.Add(int64(len(datagram))) > mostHeld {
+		held.Add(-int64(len(datagram)))
+		return
+	}
+	u.pending = append(u.pending, slices.Clone(datagram))
+	u.pendingBytes += len(datagram)
+}
+
+// letGo forgets what was kept, for good. The caller holds the lock.
+func (u *udpSession) letGo() {
+	u.sessions.held.Add(-int64(u.pendingBytes))
+	u.pending, u.pendingBytes, u.through = nil, 0, true
 }
 
 // write gives the replica a datagram. That nobody listens there is told of an earlier
@@ -89,7 +110,7 @@ func (u *udpSession) begin(conn *net.UDPConn, l *lease) {
 	for _, datagram := range u.pending {
 		u.write(datagram)
 	}
-	u.pending = nil
+	u.letGo()
 }
 
 // serve leases a replica and passes its answers on until ctx ends.

@@ -1,0 +1,244 @@
+package traffic
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What clients can hold by doing nothing, or little, or too much.
+
+// impatient is the shape of an HTTP port that does not wait for long.
+var impatient = Port{Protocol: ProtocolHTTP, Idle: 200 * time.Millisecond}
+
+func TestABodyThatComesSlowlyIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, begun := range map[string]string{
+		"with a length": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1",
+		"in chunks":     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, impatient, telling(t))
+			conn := b.dial()
+			says(t, conn, begun)
+			in := bufio.NewReader(conn)
+			if resp, _ := hears(t, in, "POST"); resp.StatusCode != 408 {
+				t.Errorf("answered %d", resp.StatusCode)
+			}
+			ended(t, in)
+			b.idle()
+		})
+	}
+}
+
+// endless is a stand whose answers have no end.
+func endless(t *testing.T) *stand {
+	return answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		for piece := bytes.Repeat([]byte("x"), 64<<10); ; {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+}
+
+func TestAnAnswerThatIsNotTakenIsBounded(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, impatient, endless(t))
+	conn := b.dial()
+	says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	eventually(t, "the replica is asked", func() bool { return b.stands[0].replica.requests.Load() == 1 })
+	b.idle()
+}
+
+// deadlines is a client of HTTP/2 that takes nothing, as net/http shows it.
+type deadlines struct {
+	http.ResponseWriter
+	last time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.last = t; return nil }
+
+// A connection on which much moves may carry an answer that nobody takes.
+func TestAnHTTP2AnswerThatIsNotTakenIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplica(Port{}, Backend{Container: "c"})
+		r.confirmed.Store(true)
+		f := newFront(time.Now, slog.New(slog.DiscardHandler), nil)
+		w := new(deadlines)
+		a := &attempt{
+			call:  &call{conn: &h2conn{front: f}, w: w, port: new(Port)},
+			lease: member{replica: r}.lease(leaseRequest, time.Now()), hints: newHints(nil), patience: DefaultIdle,
+			done: make(chan struct{}), overseen: make(chan struct{}),
+		}
+		a.answered.Store(true)
+		go a.oversee()
+		for range 10 { // it takes one piece after the other, slowly
+			a.taking.give(time.Now())
+			time.Sleep(DefaultIdle - lasting)
+			a.taking.took()
+		}
+		time.Sleep(2 * DefaultIdle) // and the replica has nothing to say
+		if !w.last.IsZero() {
+			t.Error("a client that takes its answer was given up")
+		}
+		a.taking.give(time.Now())
+		time.Sleep(DefaultIdle + lasting + 1)
+		synctest.Wait()
+		if w.last.IsZero() {
+			t.Error("a client that takes nothing is not given up")
+		}
+		close(a.done)
+		<-a.overseen
+		a.lease.end(outcome{}, time.Now())
+	})
+}
+
+func TestHTTP2RequestsAreBoundedAsConnectionsAre(t *testing.T) {
+	var under atomic.Int32
+	b := newBed(t, Port{Protocol: ProtocolHTTP, MaxConnections: 3}, answering(t, func(_ http.ResponseWriter, r *http.Request) {
+		under.Add(1)
+		<-r.Context().Done()
+	}))
+	one, other := b.h2raw(), b.h2raw()
+	one.ask(1, "/")
+	one.ask(3, "/")
+	other.ask(1, "/")
+	eventually(t, "as many as may be are at the replica", func() bool { return under.Load() == 3 })
+	resp, _ := b.ask(b.h2client(), "GET", "/", nil)
+	if resp.StatusCode != 503 || resp.Header.Get(reasonField) != "crowded" || b.refused.Load() != 1 {
+		t.Errorf("answered %d, %v", resp.StatusCode, resp.Header)
+	}
+	one.conn.Close()
+	eventually(t, "there is room again", func() bool { return b.calls.Load() == 1 })
+	other.conn.Close()
+	b.idle()
+}
+
+// full is a listener of a host that has no room for another open file.
+type full struct{ net.Listener }
+
+func (full) Accept() (net.Conn, error) {
+	return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+}
+
+func (full) Close() error { return nil }
+
+func TestAHostWithoutRoomForFilesIsAskedAndToldOfSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told strings.Builder
+		f := newFront(time.Now, slog.New(slog.NewTextHandler(&told, nil)), nil)
+		f.port.Store(new(Port))
+		f.door.listener = full{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		f.accept(ctx)
+		if n := strings.Count(told.String(), "too many open files"); n == 0 || n > 7 {
+			t.Errorf("told of %d times in a minute", n)
+		}
+	})
+}
+
+func TestAnEdgeThatHasASuccessorEndsItsStreamsAtALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Edge{retiring: make(chan struct{}), fronts: map[string]*front{}}
+		f := newFront(time.Now, slog.New(slog.DiscardHandler), nil)
+		f.life, f.cut = context.WithCancel(t.Context())
+		f.door.listener = full{}
+		e.fronts["tcp 127.0.0.1:80"] = f
+		e.Retire()
+		time.Sleep(DefaultStreams - 1)
+		if f.life.Err() != nil {
+			t.Error("cut before its time")
+		}
+		time.Sleep(2)
+		synctest.Wait()
+		if f.life.Err() == nil {
+			t.Error("its streams go on without end")
+		}
+	})
+}
+
+// Whoever asks over a connection that began with somebody else's address is taken for
+// that one.
+func TestAConnectionThatBeganWithAPROXYHeaderIsNobodyElsesWhateverTheTableSays(t *testing.T) {
+	var connections atomic.Int32
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s := speaking(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		if connections.Add(1) == 1 {
+			if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, proxyV1Start) {
+				t.Errorf("it began with %q, %v", line, err)
+			}
+		}
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			asked <- struct{}{}
+			<-answer
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	b := newBed(t, Port{Protocol: ProtocolHTTP, SendProxy: 1}, s)
+	for range 2 {
+		conn := b.dial()
+		says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		<-asked
+		b.put(httpPort, s)
+		answer <- struct{}{}
+		hears(t, bufio.NewReader(conn), "GET")
+		b.idle() // and the connection is kept, or not
+	}
+	if n := connections.Load(); n != 2 {
+		t.Errorf("two clients asked over %d connections", n)
+	}
+}
+
+// A range of a compose file may have thousands of ports.
+func TestATableOfManyPortsIsNotComparedPortByPort(t *testing.T) {
+	e := &Edge{fronts: map[string]*front{}}
+	var table Table
+	const many = 500
+	for i := range uint16(many) {
+		p := Port{Address: netip.AddrPortFrom(netip.IPv4Unspecified(), 1000+i)}
+		table.Ports = append(table.Ports, p)
+		e.fronts[p.Key()] = new(front)
+	}
+	if n := testing.AllocsPerRun(3, func() { e.leave(table) }); n > 20*many {
+		t.Errorf("to find that %d ports stay takes %.0f pieces of memory", many, n)
+	}
+}
+
+func TestDatagramsThatWaitForAReplicaAreBoundedTogether(t *testing.T) {
+	s := &sessions{}
+	datagram := make([]byte, largestDatagram)
+	var all []*udpSession
+	for range 2 * mostHeld / largestDatagram {
+		u := &udpSession{sessions: s}
+		u.send(datagram, time.Now())
+		all = append(all, u)
+	}
+	if n := s.held.Load(); n != mostHeld {
+		t.Errorf("%d bytes are kept", n)
+	}
+	for _, u := range all {
+		u.letGo()
+		u.send(datagram, time.Now()) // from a receiver that found the session before its end
+	}
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are counted of none", n)
+	}
+}
