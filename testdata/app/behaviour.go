@@ -20,6 +20,7 @@ type behaviour struct {
 	data         string
 	migrateFor   time.Duration
 	tell         string
+	records      string
 }
 
 func behaviourFrom(getenv func(string) string) (behaviour, error) {
@@ -31,6 +32,7 @@ func behaviourFrom(getenv func(string) string) (behaviour, error) {
 		dieAtOnce:    getenv("STOP") == "exit",
 		data:         getenv("DATA"),
 		tell:         getenv("TELL"),
+		records:      getenv("RECORDS"),
 	}
 	for name, d := range map[string]*time.Duration{
 		"HEALTHY_AFTER": &b.healthyAfter,

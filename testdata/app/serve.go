@@ -34,9 +34,14 @@ func serve(ctx context.Context, b behaviour) error {
 		go journal.tick()
 	}
 	s := &service{behaviour: b, started: time.Now()}
-	server := &http.Server{Addr: ":" + b.port, Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: ":" + b.port, Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
+	if err := s.answerRecords(b.records); err != nil {
+		return err
+	}
 
 	var expiry <-chan time.Time
 	if b.exits {
@@ -67,7 +72,12 @@ func (s *service) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /file/{path...}", readFile)
 	mux.HandleFunc("PUT /file/{path...}", writeFile)
-	return mux
+	mux.HandleFunc("POST /echo", echo)
+	mux.HandleFunc("GET /socket", s.socket)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Served-By", s.name())
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // unhealthy is why /healthz answers 503, or "".
