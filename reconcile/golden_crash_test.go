@@ -77,9 +77,13 @@ func enact(t *testing.T, archive *txtar.Archive, n int, side enginetest.Moment) 
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{t: t, engine: enginetest.New(enginetest.Options{Instance: "here"}), c: parseCase(t, archive), ids: map[string]string{}}
 		s.set()
-		s.engine.Interrupt(func(_ enginetest.Op, at enginetest.Moment) error {
+		inside := callers{engine: s.engine, known: map[string]time.Time{}}
+		s.engine.Interrupt(func(op enginetest.Op, at enginetest.Moment) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if !s.dead {
+				s.must(inside.see(t.Context(), op, at))
+			}
 			if at == enginetest.Before && !s.dead {
 				s.mutations++
 			}
@@ -99,6 +103,9 @@ func enact(t *testing.T, archive *txtar.Archive, n int, side enginetest.Moment) 
 		time.Sleep(2 * time.Hour) // standbys are over
 		for range 4 {
 			s.play()
+		}
+		for _, wrong := range inside.wrongs {
+			t.Errorf("cut off %s mutation %d: %s", side, n, wrong)
 		}
 		end, mutations = s.summary(), s.mutations
 	})

@@ -113,6 +113,8 @@ type unit struct {
 	started []int
 	// last are the final steps of the service.
 	last []int
+	// lingers are the waits before its stops, by the steps that they come after.
+	lingers map[string]int
 	// carried are the volumes that containers to be created take over.
 	carried []string
 	// slots are the replicas that are not in service yet, once they are laid out.

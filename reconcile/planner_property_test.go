@@ -118,6 +118,7 @@ func (w *world) plan(settled bool) reconcile.Plan {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.lingers(p)
 	return p
 }
 

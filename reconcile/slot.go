@@ -296,7 +296,7 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	if id, planned := p.stopped[c.ID]; planned {
 		return id
 	}
-	after = p.drain(c, after)
+	after = slices.Concat(p.drain(c, after), p.linger(c, after))
 	if c.Restart != "no" {
 		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no",
 			Reason: "restart no, before a stop that is meant to last"}, after...)}
