@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,8 +39,9 @@ type result struct {
 	samples []sample
 	// memory is what it has to itself after work with so many connections.
 	memory map[int]int64
-	// perIdle is what one idle connection takes, in bytes.
+	// perIdle is what one idle connection takes, in bytes, of held ones.
 	perIdle float64
+	held    int
 }
 
 // crowds are the numbers of connections for which memory is shown.
@@ -261,7 +264,11 @@ func (s size) weighIdle(c contender, r *result) error {
 	if err != nil {
 		return err
 	}
-	open, err := hold(c.address, s.idle)
+	may, err := openFiles()
+	if err != nil {
+		return err
+	}
+	open, err := hold(c.address, min(s.idle, may/filesPerConnection))
 	defer func() {
 		for _, conn := range open {
 			conn.Close()
@@ -271,8 +278,22 @@ func (s size) weighIdle(c contender, r *result) error {
 		return err
 	}
 	after, err := c.memory()
+	r.held = len(open)
 	r.perIdle = float64(after-before) / float64(max(len(open), 1))
 	return err
+}
+
+// filesPerConnection are two sockets and two pipes, which is what splicing takes.
+// Docker's proxy ends when it may not open the next file.
+const filesPerConnection = 7
+
+// openFiles is how many files a process may have open here.
+func openFiles() (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("read the limit of open files: %w", err)
+	}
+	return int(min(limit.Max, math.MaxInt32)), nil
 }
 
 // hold opens connections, has one request answered on each, and keeps them.
