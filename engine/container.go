@@ -47,7 +47,7 @@ func observed(c container.InspectResponse) reconcile.Container {
 		ImageRef: c.Config.Image, ImageID: c.Image,
 		State: state(c.State.Status), Health: health(c.State.Health),
 		ExitCode: c.State.ExitCode, OOMKilled: c.State.OOMKilled, Restarts: c.RestartCount,
-		Created: moment(c.Created), Started: moment(c.State.StartedAt), Finished: moment(c.State.FinishedAt),
+		Created: moment(c.Created), Started: moment(c.State.StartedAt), Finished: moment(c.State.FinishedAt), Process: c.State.Pid,
 		Restart:   restartWords(c.HostConfig.RestartPolicy),
 		Limits:    reconcile.Limits{Memory: c.HostConfig.Memory, NanoCPUs: c.HostConfig.NanoCPUs},
 		Endpoints: map[string]reconcile.Endpoint{},

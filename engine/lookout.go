@@ -16,46 +16,49 @@ import (
 	"davit/reconcile"
 )
 
-// Sighting is a container that runs: since when, and at which addresses.
+// Sighting is a container that runs: since when, at which addresses, and as which of
+// the host's processes.
 type Sighting struct {
 	Container string
 	Started   time.Time
 	Addresses []netip.Addr
+	Process   int
 }
 
-// WatchAddresses calls f, one call at a time, when a container's addresses may have
-// changed, with its ID, and with "" when that may be so of any: the stream of events
-// began, so that nothing after is missed, or it ended. It returns when ctx ends, with
-// its error.
-func (e *Engine) WatchAddresses(ctx context.Context, f func(container string)) error {
-	wait := firstRetry
+// listenAgain bounds the pause before an engine is listened to again that was not heard:
+// until then some wait that nobody vouches for.
+const listenAgain = time.Second
+
+// WatchAddresses calls its functions, one call at a time: moved when a container's
+// addresses may have changed, with its ID; heard with nil when the stream of events
+// began, so that nothing after is missed, and with what is wrong when it did not begin,
+// or ended. It returns when ctx ends, with its error.
+func (e *Engine) WatchAddresses(ctx context.Context, heard func(error), moved func(container string)) error {
+	wait, told := firstRetry, false
 	for {
-		began, heard := time.Now(), false
-		err := e.followAddresses(ctx, func(container string) {
-			heard = true
-			f(container)
-		})
+		err := e.followAddresses(ctx, func() {
+			wait, told = firstRetry, false
+			heard(nil)
+		}, moved)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.log.Warn("the engine's events are not heard", "error", err)
-		if heard { // a stream that never began leaves things as they are, for others to vouch
-			f("")
-		}
-		if time.Since(began) > lastRetry {
-			wait = firstRetry
+		heard(err)
+		if !told {
+			e.log.Warn("the engine's events are not heard", "error", err)
+			told = true
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
-		wait = min(2*wait, lastRetry)
+		wait = min(2*wait, listenAgain)
 	}
 }
 
 // followAddresses follows one subscription to its end.
-func (e *Engine) followAddresses(ctx context.Context, f func(container string)) error {
+func (e *Engine) followAddresses(ctx context.Context, begun func(), moved func(container string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c, err := e.connect(ctx)
@@ -70,14 +73,14 @@ func (e *Engine) followAddresses(ctx context.Context, f func(container string)) 
 	if err := e.alive(ctx); err != nil {
 		return err
 	}
-	f("")
+	begun()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
 		select {
 		case m := <-messages:
-			if id := moved(m); id != "" {
-				f(id)
+			if id := disturbed(m); id != "" {
+				moved(id)
 			}
 		case <-beat.C:
 			if err := e.alive(ctx); err != nil {
@@ -90,8 +93,8 @@ func (e *Engine) followAddresses(ctx context.Context, f func(container string)) 
 	}
 }
 
-// moved is the container whose addresses a message puts in doubt, "" for none.
-func moved(m events.Message) string {
+// disturbed is the container whose addresses a message puts in doubt, "" for none.
+func disturbed(m events.Message) string {
 	switch m.Action {
 	case events.ActionStart, events.ActionDie, events.ActionDestroy:
 		if m.Type == events.ContainerEventType {
@@ -128,7 +131,7 @@ func (e *Engine) Sight(ctx context.Context, ids []string) ([]Sighting, error) {
 }
 
 func sighted(c container.InspectResponse) Sighting {
-	s := Sighting{Container: c.ID, Started: moment(c.State.StartedAt)}
+	s := Sighting{Container: c.ID, Started: moment(c.State.StartedAt), Process: c.State.Pid}
 	if c.NetworkSettings == nil {
 		return s
 	}

@@ -29,7 +29,7 @@ func TestALookoutSeesWhoHasWhichAddressAndWhenThatIsInDoubt(t *testing.T) {
 	hear(t, told, id)
 	found := l.inspect(id)
 	seen := sight(t, l.engine, id)
-	if len(seen) != 1 || seen[0].Container != id || seen[0].Started.IsZero() || len(seen[0].Addresses) == 0 {
+	if len(seen) != 1 || seen[0].Container != id || seen[0].Started.IsZero() || len(seen[0].Addresses) == 0 || seen[0].Process != found.State.Pid {
 		t.Fatalf("%+v", seen)
 	}
 	for _, n := range found.NetworkSettings.Networks {
@@ -45,12 +45,16 @@ func TestALookoutSeesWhoHasWhichAddressAndWhenThatIsInDoubt(t *testing.T) {
 	}
 }
 
-func TestALookoutThatNeverHeardAnEngineDoubtsNothing(t *testing.T) {
+func TestALookoutThatDoesNotHearItsEngineSaysSo(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, "unix:///nowhere.sock")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // which is many attempts
 	defer cancel()
-	err := e.WatchAddresses(ctx, func(container string) { t.Errorf("it doubts %q", container) })
+	err := e.WatchAddresses(ctx, func(why error) {
+		if why == nil {
+			t.Error("it hears an engine that is not there")
+		}
+	}, func(container string) { t.Errorf("it has heard of %q", container) })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
@@ -64,7 +68,12 @@ func watch(t *testing.T, e *engine.Engine, told chan<- string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- e.WatchAddresses(ctx, func(id string) { told <- id }) }()
+	heard := func(why error) {
+		if why == nil {
+			told <- ""
+		}
+	}
+	go func() { ended <- e.WatchAddresses(ctx, heard, func(id string) { told <- id }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != context.Canceled {

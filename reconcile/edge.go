@@ -73,6 +73,11 @@ type Member struct {
 	Container string
 	Started   time.Time
 	Address   netip.Addr
+	// Seen is when whoever looked at the engine for this began to, and Process the number
+	// of a process of it on the host, 0 for none. By the one the edge tells what it may
+	// believe, by the other it sees for itself; neither changes what it serves.
+	Seen    time.Time
+	Process int
 	// Name is "web/3"; Release is the release that made it.
 	Name    string
 	Release int64
@@ -215,6 +220,7 @@ func (t EdgeTable) essence() []Route {
 		members := []Member{}
 		for _, m := range r.Members {
 			m.Requests, m.Streams, m.Ejected = 0, 0, ""
+			m.Seen, m.Process = time.Time{}, 0
 			m.Started, m.Draining = m.Started.UTC(), m.Draining.UTC()
 			members = append(members, m)
 		}

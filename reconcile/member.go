@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"davit/compose"
 )
 
-// MemberOf is a running container as the edge is told of it. It is an error when
-// it has no address that the host can reach.
-func MemberOf(c Container, p *compose.Project) (Member, error) {
-	m := Member{Container: c.ID, Started: c.Started, Name: replicaOf(c).String(), Release: c.Release}
+// MemberOf is a running container as the edge is told of it: c was looked up no earlier
+// than seen. It is an error when it has no address that the host can reach.
+func MemberOf(c Container, p *compose.Project, seen time.Time) (Member, error) {
+	m := Member{Container: c.ID, Started: c.Started, Seen: seen, Process: c.Process, Name: replicaOf(c).String(), Release: c.Release}
 	s, _ := p.Service(c.Service)
 	for _, key := range sortedKeys(s.Config.Networks) {
 		n := p.Model.Networks[key]

@@ -115,7 +115,10 @@ func (m Member) again(o Observed, c Container) (Member, bool) {
 	if !c.Running() || fresh && c.Health != HealthNone && c.Health != Healthy {
 		return m, false
 	}
-	m.Started, m.Address = c.Started, m.addressIn(o, c)
+	m.Started, m.Address, m.Process = c.Started, m.addressIn(o, c), c.Process
+	if fresh || o.At.After(m.Seen) {
+		m.Seen = o.At
+	}
 	return m, m.Address.IsValid()
 }
 
@@ -143,7 +146,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 				continue
 			}
 			ports = append(ports, c.Edge...)
-			if m, err := MemberOf(c, project); err == nil && r.at(c.ID) < 0 {
+			if m, err := MemberOf(c, project, o.At); err == nil && r.at(c.ID) < 0 {
 				r.Members = append(r.Members, m)
 			}
 		}

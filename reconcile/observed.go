@@ -50,6 +50,9 @@ type Container struct {
 	Created   time.Time
 	Started   time.Time
 	Finished  time.Time
+	// Process is the number of its first process on the engine's host; 0 while it does not
+	// run.
+	Process int
 	// Restart is the restart policy in Compose's words: "no", "always",
 	// "unless-stopped", "on-failure" or "on-failure:3".
 	Restart string

@@ -23,6 +23,7 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 	}
 	var to []reconcile.Member
 	for i, r := range t.step.Shift.To {
+		seen := time.Now()
 		c, err := e.engine.Inspect(ctx, t.to[i])
 		if err != nil {
 			return err
@@ -30,7 +31,7 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 		if !c.Running() {
 			return &fault{reason: fmt.Sprintf("%s %s before it was handed anything", r, end(c))}
 		}
-		m, err := reconcile.MemberOf(c, job.Plan.Project)
+		m, err := reconcile.MemberOf(c, job.Plan.Project, seen)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,9 @@ func (t *talk) answer(ctx context.Context) (keep bool) {
 			return false
 		case !errors.Is(err, errUnasked):
 			return t.fail(err)
+		case errors.Is(err, errDoubted):
+			t.lease.end(outcome{unused: true}, t.now())
+			continue
 		case ours(err):
 			t.lease.end(outcome{unused: true}, t.now())
 			return t.refuse(unreachable)
@@ -135,7 +138,7 @@ func (t *talk) reachLink(ctx context.Context, kept bool) (*link, error) {
 		}
 	}
 	told := t.tells()
-	conn, err := t.dial(ctx, t.client, l.address)
+	conn, err := t.dial(ctx, t.client, l.replica, l.address)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ type host struct {
 	// deaf keeps it from being looked at.
 	deaf error
 	tell func(string)
+	hear func(error)
 	// watched is closed when somebody listens.
 	watched chan struct{}
 	// looks counts the looks; meanwhile, if any, happens between a look and its answer.
@@ -36,10 +37,10 @@ func newHost(backends ...Backend) *host {
 	return h
 }
 
-func (h *host) Watch(ctx context.Context, f func(string)) error {
-	f("")
+func (h *host) Watch(ctx context.Context, heard func(error), moved func(string)) error {
+	heard(nil)
 	h.mu.Lock()
-	h.tell = f
+	h.hear, h.tell = heard, moved
 	h.mu.Unlock()
 	close(h.watched)
 	<-ctx.Done()
@@ -86,7 +87,7 @@ func TestTheEdgeConfirmsByItsOwnLook(t *testing.T) {
 	<-h.watched
 	web := Port{Address: vacant(t), Stack: "shop", Service: "web", Backends: []Backend{one, two, backend(3)}}
 	table := tableOf(1, web)
-	table.Seen = time.Time{}
+	table = table.unseen()
 	apply(t, e, table) // it looks before it acknowledges
 	if !confirmed(e, one.Container) || !confirmed(e, two.Container) {
 		t.Fatal("what runs as the table says is not confirmed")
@@ -118,14 +119,14 @@ func TestAnotherAddressThanTheTableSaysIsNotConfirmed(t *testing.T) {
 	web := Port{Address: vacant(t), Stack: "shop", Service: "web", Backends: []Backend{one}}
 	web.Backends[0].Address = backend(2).Address
 	table := tableOf(1, web)
-	table.Seen = time.Time{}
+	table = table.unseen()
 	apply(t, e, table)
 	if confirmed(e, one.Container) {
 		t.Fatal("it is confirmed at an address that it has not")
 	}
 	web.Backends = []Backend{one}
 	table = tableOf(2, web)
-	table.Seen = time.Time{}
+	table = table.unseen()
 	apply(t, e, table)
 	if !confirmed(e, one.Container) {
 		t.Error("it is not confirmed at its own")
@@ -141,7 +142,7 @@ func TestAnEngineThatCannotBeLookedAtIsAskedAgain(t *testing.T) {
 	<-h.watched
 	web := Port{Address: vacant(t), Stack: "shop", Service: "web", Backends: []Backend{one}}
 	table := tableOf(1, web)
-	table.Seen = time.Time{}
+	table = table.unseen()
 	apply(t, e, table) // which holds, whatever the engine does
 	if confirmed(e, one.Container) {
 		t.Fatal("it is confirmed, and nobody has seen it")
@@ -167,7 +168,7 @@ func TestALookDuringWhichSomethingHappensConfirmsNothing(t *testing.T) {
 	h.mu.Unlock()
 	web := Port{Address: vacant(t), Stack: "shop", Service: "web", Backends: []Backend{one}}
 	table := tableOf(1, web)
-	table.Seen = time.Time{}
+	table = table.unseen()
 	apply(t, e, table)
 	h.mu.Lock()
 	h.meanwhile = nil
@@ -203,7 +204,7 @@ func TestWhatWasSeenBeforeADoubtConfirmsNothing(t *testing.T) {
 	if !confirmed(e, two.Container) {
 		t.Error("what was certain is doubted for others")
 	}
-	table.Seen = time.Now()
+	table = seen(table, time.Now())
 	apply(t, e, table)
 	if !confirmed(e, one.Container) {
 		t.Error("the agent has looked again")
@@ -282,7 +283,8 @@ func (h *host) permute() {
 		h.has[name] = s
 	}
 	if restarted {
-		h.tell("")
+		h.hear(errors.New("the engine restarts"))
+		h.hear(nil)
 		return
 	}
 	for _, name := range names {

@@ -24,7 +24,9 @@
 // anew. An address is dialled only while it is confirmed that the container with
 // this ID, started at this time, has it. What is not confirmed is parked, and
 // answered with 503 after a limit. Who confirms is the agent, by a table that says
-// when it looked, or the edge's own Lookout; what happens to a container later puts
-// both in doubt again. Where no agent is there to say what became of a container, the
-// edge follows it after a while.
+// when it looked, or the edge's own Lookout, each only for as long as the Lookout hears
+// of what happens to containers: that puts addresses in doubt again. While it hears
+// nothing, as when the engine is away, a container is believed for as long as its pulse
+// is felt. Where no agent is there to say what became of a container, the edge follows
+// it after a while.
 package traffic

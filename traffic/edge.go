@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -52,6 +53,12 @@ type Edge struct {
 	closed  map[string]error
 	sockets Sockets
 	doubts  doubts
+	// hearing is true while the lookout hears of what happens to containers, and blind why
+	// it does not, or sees nothing; "" while it does.
+	hearing bool
+	blind   string
+	// proc is where the kernel shows processes.
+	proc string
 	// reruns are the containers that run otherwise than the table says, by what it says.
 	reruns  map[identity]rerun
 	past    past
@@ -69,7 +76,7 @@ var errRunning = errors.New("the edge was run before")
 func New(o Options) (*Edge, error) {
 	e := &Edge{
 		log: o.Log, now: o.Now, lookout: o.Lookout, sockets: o.Sockets,
-		look: make(chan struct{}, 1), running: make(chan struct{}), retiring: make(chan struct{}),
+		proc: processes, look: make(chan struct{}, 1), running: make(chan struct{}), retiring: make(chan struct{}),
 		replicas: map[identity]*replica{}, past: past{}, reruns: map[identity]rerun{}, fronts: map[string]*front{}, closed: map[string]error{},
 	}
 	if e.now == nil {
@@ -126,6 +133,7 @@ func (e *Edge) start(life context.Context) error {
 	}
 	e.life = life
 	e.put(e.table)
+	e.hold()
 	e.sockets.Close()
 	e.sockets = nil
 	close(e.running)
@@ -237,6 +245,8 @@ func (e *Edge) apply(t Table) (Acknowledgement, error) {
 	defer e.mu.Unlock()
 	e.put(t)
 	e.believe(t)
+	e.hold()
+	e.again()
 	a := Acknowledgement{Generation: t.Generation}
 	for key, err := range e.closed {
 		if a.Closed == nil {
@@ -273,8 +283,19 @@ func (t Table) follows(have Table) (repeated bool, err error) {
 
 // same reports whether both say the same, but for when it was seen.
 func (t Table) same(o Table) bool {
-	t.Seen, o.Seen = time.Time{}, time.Time{}
-	mine, err := json.Marshal(t)
-	theirs, other := json.Marshal(o)
+	mine, err := json.Marshal(t.unseen())
+	theirs, other := json.Marshal(o.unseen())
 	return err == nil && other == nil && string(mine) == string(theirs)
+}
+
+// unseen is t without the times of looks.
+func (t Table) unseen() Table {
+	t.Ports = slices.Clone(t.Ports)
+	for i := range t.Ports {
+		t.Ports[i].Backends = slices.Clone(t.Ports[i].Backends)
+		for j := range t.Ports[i].Backends {
+			t.Ports[i].Backends[j].Seen = time.Time{}
+		}
+	}
+	return t
 }

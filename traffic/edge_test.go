@@ -29,6 +29,11 @@ func runEdge(t *testing.T, o Options) (e *Edge, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e, running(t, e)
+}
+
+// running has e serve until the test ends, or it is stopped.
+func running(t *testing.T, e *Edge) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
@@ -40,7 +45,7 @@ func runEdge(t *testing.T, o Options) (e *Edge, stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return e, stop
+	return stop
 }
 
 func discarded() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -87,7 +92,18 @@ func draining(b Backend) Backend {
 
 // tableOf is a table that confirms its backends.
 func tableOf(generation int64, ports ...Port) Table {
-	return Table{Instance: "here", Generation: generation, Seen: time.Now(), Ports: ports}
+	return seen(Table{Instance: "here", Generation: generation, Ports: ports}, time.Now())
+}
+
+// seen is t whose writer looked at a time.
+func seen(t Table, at time.Time) Table {
+	t = t.unseen()
+	for _, p := range t.Ports {
+		for i := range p.Backends {
+			p.Backends[i].Seen = at
+		}
+	}
+	return t
 }
 
 // poolOf is the choice behind an open port.
@@ -349,7 +365,7 @@ func TestARestartServesTheSameTableAndParksUntilItIsConfirmed(t *testing.T) {
 		}
 		claimed <- l
 	}()
-	table.Seen = time.Now()
+	table = seen(table, time.Now())
 	apply(t, e, table)
 	if l := <-claimed; l == nil || l.replica.name != "web/1" {
 		t.Fatalf("claimed %+v", l)

@@ -170,12 +170,14 @@ func (h *h2conn) end() {
 
 // acquire is the trunk to a lease's replica, until release.
 func (h *h2conn) acquire(l *lease) *trunk {
-	key := trunkKey{l.replica.identity, l.address}
+	key := trunkKey{l.replica, l.address}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.trunks[key]
 	if t == nil {
-		t = &trunk{key: key, dial: func(ctx context.Context) (net.Conn, error) { return h.front.dial(ctx, h.client, key.address) }}
+		t = &trunk{key: key, dial: func(ctx context.Context) (net.Conn, error) {
+			return h.front.dial(ctx, h.client, key.replica, key.address)
+		}}
 		h.trunks[key] = t
 		h.tending.Go(func() { h.tend(t, l.draining) })
 	}

@@ -26,6 +26,8 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	upload *h2upload
 	grpc   bool
+	// doubted is true when whose the replica's address was became uncertain meanwhile.
+	doubted bool
 	// sent is true once anything of the request may have been written.
 	sent atomic.Bool
 	// answered is true once an answer has begun.
@@ -96,6 +98,9 @@ func (a *attempt) failed(err error) (again bool) {
 		a.outcome.status = cutOff.status()
 		a.refuse(cutOff)
 		return false
+	case errors.Is(err, errDoubted):
+		a.outcome.unused, a.doubted = true, true
+		a.why, again = unreachable, untouched
 	case ours(err):
 		a.outcome.unused = true
 		a.refuse(unreachable)

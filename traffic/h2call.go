@@ -55,10 +55,13 @@ func (c *call) answer() {
 		case err != nil:
 			panic(http.ErrAbortHandler) // the client has gone
 		}
-		if !newAttempt(c, l).run() {
+		a := newAttempt(c, l)
+		if !a.run() {
 			return
 		}
-		c.tried = append(c.tried, l.replica)
+		if !a.doubted {
+			c.tried = append(c.tried, l.replica)
+		}
 	}
 }
 

@@ -35,8 +35,8 @@ type trunk struct {
 }
 
 type trunkKey struct {
-	identity identity
-	address  netip.AddrPort
+	replica *replica
+	address netip.AddrPort
 }
 
 // growth is the making of a connection. Once done is closed, err is why there is none.

@@ -106,7 +106,7 @@ func (p *pool) usable(good, ejected []member, now time.Time, avoid []*replica) [
 	for _, m := range p.members {
 		r := m.replica
 		switch {
-		case r.closed.Load() || !r.confirmed.Load() || slices.Contains(avoid, r):
+		case r.closed.Load() || !r.known() || slices.Contains(avoid, r):
 		case r.usable(now):
 			good = append(good, m)
 		default:

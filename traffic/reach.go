@@ -32,13 +32,16 @@ func (f *front) reach(ctx context.Context, c *client) (*upstream, error) {
 		if err != nil {
 			return nil, err
 		}
-		conn, err := f.dial(ctx, c, l.address)
+		conn, err := f.dial(ctx, c, l.replica, l.address)
 		switch {
 		case err == nil:
 			return &upstream{TCPConn: conn, lease: l}, nil
 		case ctx.Err() != nil:
 			l.end(outcome{unused: true}, f.now())
 			return nil, context.Cause(ctx)
+		case errors.Is(err, errDoubted):
+			l.end(outcome{unused: true}, f.now())
+			continue
 		case ours(err):
 			l.end(outcome{unused: true}, f.now())
 			return nil, err
@@ -49,10 +52,19 @@ func (f *front) reach(ctx context.Context, c *client) (*upstream, error) {
 	}
 }
 
-// dial connects to a replica and tells it who the client is, if the port is so.
-func (f *front) dial(ctx context.Context, c *client, address netip.AddrPort) (*net.TCPConn, error) {
+// dial connects to a replica and tells it who the client is, if the port is so. Whose
+// the address is must have been certain until there was a connection, which stays with
+// whoever took it: else its error is errDoubted, and the replica may be claimed again.
+func (f *front) dial(ctx context.Context, c *client, r *replica, address netip.AddrPort) (*net.TCPConn, error) {
+	sure := r.sure(address.Addr())
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
+	if !sure.stands() {
+		if err == nil {
+			conn.Close()
+		}
+		return nil, errDoubted
+	}
 	if err != nil {
 		return nil, err
 	}

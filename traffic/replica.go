@@ -27,8 +27,11 @@ type replica struct {
 	requests, streams atomic.Int64
 	// closed is true while nothing new may begin: draining, or gone from the table.
 	closed atomic.Bool
-	// confirmed is true while its addresses are known to be its own.
+	// confirmed is true while its addresses are known to be its own; if pulse is there, for
+	// as long only as that is felt. doubts counts when they were not known to be.
 	confirmed atomic.Bool
+	pulse     atomic.Pointer[pulse]
+	doubts    atomic.Int64
 	// ejected is until when it is passed over, in Unix nanoseconds, and health what
 	// decides on that.
 	ejected atomic.Int64
@@ -36,9 +39,11 @@ type replica struct {
 	signals signals
 	// links are the connections that HTTP/1 requests go over.
 	links links
-	// addresses are what the table says it has, nil once the table does not name it, and
-	// doubted since when it has not been confirmed. An Edge guards them.
+	// addresses are what the table says it has, nil once the table does not name it;
+	// process is one of its processes, 0 if none is known, and doubted since when it has
+	// not been confirmed. An Edge guards them.
 	addresses []netip.Addr
+	process   int
 	doubted   time.Time
 
 	mu sync.Mutex
@@ -69,7 +74,7 @@ func (r *replica) at() []netip.Addr {
 
 // usable reports whether something new may begin at now.
 func (r *replica) usable(now time.Time) bool {
-	return r.confirmed.Load() && !r.closed.Load() && r.ejected.Load() <= now.UnixNano()
+	return r.known() && !r.closed.Load() && r.ejected.Load() <= now.UnixNano()
 }
 
 // begin counts a lease, unless nothing new may begin any more. Counting comes
@@ -77,7 +82,7 @@ func (r *replica) usable(now time.Time) bool {
 // nothing begins after it.
 func (r *replica) begin(counter *atomic.Int64) bool {
 	counter.Add(1)
-	if r.closed.Load() || !r.confirmed.Load() {
+	if r.closed.Load() || !r.known() {
 		counter.Add(-1)
 		return false
 	}

@@ -24,7 +24,7 @@ func (e *Edge) Table() Table {
 func (e *Edge) State() State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := State{Instance: e.table.Instance, Generation: e.table.Generation, Since: e.since}
+	s := State{Instance: e.table.Instance, Generation: e.table.Generation, Since: e.since, Blind: e.blind}
 	for _, p := range e.table.Ports {
 		s.Ports = append(s.Ports, e.portState(p))
 	}
@@ -60,7 +60,7 @@ func (r *replica) state(now time.Time) ReplicaState {
 		Stack: r.stack, Service: r.service, Replica: r.name, Release: r.release,
 		// Before the counts: whoever is closed and then has none gets none any more.
 		Draining:  r.closed.Load(),
-		Confirmed: r.confirmed.Load(),
+		Confirmed: r.known(),
 		Ejected:   r.ejected.Load() > now.UnixNano(),
 	}
 	s.Requests, s.Streams = r.underway()

@@ -14,6 +14,7 @@ import (
 type rerun struct {
 	started time.Time
 	address netip.Addr
+	process int
 }
 
 const (
@@ -34,7 +35,7 @@ func (e *Edge) current(t Table) Table {
 		backends := slices.Clone(t.Ports[i].Backends)
 		for j, b := range backends {
 			if again, is := e.reruns[b.identity()]; is && again.address.Is4() == b.Address.Addr().Is4() {
-				backends[j].Started = again.started
+				backends[j].Started, backends[j].Process = again.started, again.process
 				backends[j].Address = netip.AddrPortFrom(again.address, b.Address.Port())
 			}
 		}
@@ -108,19 +109,19 @@ func (e *Edge) follow(ctx context.Context, o orphan, s Sighting, seen time.Time)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.replicas[o.replica.identity] != o.replica || o.replica.closed.Load() || !e.doubts.settled(s.Container, seen) {
+	if e.replicas[o.replica.identity] != o.replica || o.replica.closed.Load() || !e.hears() || !e.doubts.settled(s.Container, seen) {
 		return
 	}
 	for _, p := range e.table.Ports {
 		for _, b := range p.Backends {
 			if b.Container == s.Container {
-				e.reruns[b.identity()] = rerun{s.Started, s.Addresses[at]}
+				e.reruns[b.identity()] = rerun{s.Started, s.Addresses[at], s.Process}
 			}
 		}
 	}
 	e.put(e.table)
 	if r := e.replicas[identity{s.Container, s.Started.UnixNano()}]; r != nil {
-		r.confirmed.Store(true)
+		r.confirm()
 	}
 	e.again()
 	e.log.WarnContext(ctx, "a container is served where it is now, since no agent has said otherwise",

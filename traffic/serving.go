@@ -53,6 +53,7 @@ func (e *Edge) name(t Table) map[identity]*Drain {
 				e.replicas[id].doubted = e.now()
 			}
 			drains[id] = b.Drain
+			e.replicas[id].process = cmp.Or(b.Process, e.replicas[id].process)
 			if a := b.Address.Addr().Unmap(); !slices.Contains(addresses[id], a) {
 				addresses[id] = append(addresses[id], a)
 			}
@@ -60,7 +61,7 @@ func (e *Edge) name(t Table) map[identity]*Drain {
 	}
 	for id, r := range e.replicas {
 		if slices.ContainsFunc(addresses[id], func(a netip.Addr) bool { return !slices.Contains(r.addresses, a) }) {
-			r.confirmed.Store(false) // of these addresses nobody has said anything
+			r.unknow() // of these addresses nobody has said anything
 			r.doubted = e.now()
 		}
 		r.addresses = addresses[id]
@@ -134,6 +135,7 @@ func (e *Edge) prune() {
 	for id, r := range e.replicas {
 		if requests, streams := r.underway(); r.addresses == nil && requests+streams == 0 {
 			r.rest()
+			r.unknow()
 			e.past.add(r)
 			delete(e.replicas, id)
 		}

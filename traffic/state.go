@@ -24,7 +24,10 @@ type State struct {
 	Since time.Time `json:"since"`
 	// Elders are the edges that handed over to this one and still have something to do,
 	// which is counted in.
-	Elders   int            `json:"elders,omitempty"`
+	Elders int `json:"elders,omitempty"`
+	// Blind is why this edge cannot look at the engine, "" while it can: then it serves only
+	// replicas whose process it sees itself.
+	Blind    string         `json:"blind,omitempty"`
 	Ports    []PortState    `json:"ports"`
 	Replicas []ReplicaState `json:"replicas"`
 }

@@ -17,10 +17,7 @@ type Table struct {
 	// Replaces is the instance whose table this one takes the place of; without it,
 	// the table of another instance is refused.
 	Replaces string `json:"replaces,omitempty"`
-	// Seen is when its writer began to look at the engine for it: that container and
-	// address belong together is believed as of then. The zero time confirms nothing.
-	Seen  time.Time `json:"seen,omitzero"`
-	Ports []Port    `json:"ports"`
+	Ports    []Port `json:"ports"`
 }
 
 // Port is one host port and who answers there.
@@ -77,6 +74,12 @@ type Backend struct {
 	Started   time.Time `json:"started"`
 	// Address is the container's address and port.
 	Address netip.AddrPort `json:"address"`
+	// Seen is when its writer began to look at the engine for this: that container and
+	// address belong together is believed as of then. The zero time confirms nothing.
+	Seen time.Time `json:"seen,omitzero"`
+	// Process is the number of a process of the container's, on the host; 0 where that is
+	// not known. By it the edge tells that the container lives while no engine answers.
+	Process int `json:"process,omitempty"`
 	// Replica is its name for people, "web/3"; Release the release that made it.
 	Replica string `json:"replica"`
 	Release int64  `json:"release"`

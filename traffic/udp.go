@@ -91,12 +91,24 @@ func (s *sessions) receive(ctx context.Context) (closed bool) {
 // deliver gives a datagram to the session of its client.
 func (s *sessions) deliver(ctx context.Context, from flow, datagram []byte) {
 	now := s.front.now()
-	u := s.find(ctx, from, now)
-	if u == nil {
-		s.front.refused.Add(1)
-		return
+	for {
+		u := s.find(ctx, from, now)
+		if u == nil {
+			s.front.refused.Add(1)
+			return
+		}
+		if u.send(datagram, now) {
+			return
+		}
+		s.end(u)
 	}
-	u.send(datagram, now)
+}
+
+// end ends the session at once.
+func (s *sessions) end(u *udpSession) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(u)
 }
 
 // find is the client's session, a new one if it has none. It is nil while there is no

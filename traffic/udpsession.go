@@ -46,6 +46,7 @@ type udpSession struct {
 	// is pending.
 	conn         *net.UDPConn
 	lease        *lease
+	sure         sureness
 	pending      [][]byte
 	pendingBytes int
 	// through is true once nothing is kept any more.
@@ -61,16 +62,22 @@ func (u *udpSession) note(fromClient bool, now time.Time) {
 	}
 }
 
-// send passes a datagram to the replica, or keeps it until there is one.
-func (u *udpSession) send(datagram []byte, now time.Time) {
+// send passes a datagram to the replica, or keeps it until there is one. It reports
+// false when the address may have become another's: there is no connection that would
+// stay with the replica.
+func (u *udpSession) send(datagram []byte, now time.Time) bool {
 	u.note(true, now)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.conn != nil {
+		if !u.sure.stands() {
+			return false
+		}
 		u.write(datagram)
-		return
+		return true
 	}
 	u.keep(datagram)
+	return true
 }
 
 // keep has the datagram wait for a replica, if there is room. The caller holds the lock.
@@ -103,11 +110,14 @@ func (u *udpSession) write(datagram []byte) {
 }
 
 // begin sends what is pending.
-func (u *udpSession) begin(conn *net.UDPConn, l *lease) {
+func (u *udpSession) begin(conn *net.UDPConn, l *lease, sure sureness) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.conn, u.lease = conn, l
+	u.conn, u.lease, u.sure = conn, l, sure
 	for _, datagram := range u.pending {
+		if !u.sure.stands() {
+			break // what follows begins another session
+		}
 		u.write(datagram)
 	}
 	u.letGo()
@@ -121,6 +131,7 @@ func (u *udpSession) serve(ctx context.Context) {
 		f.log.DebugContext(ctx, "session without a replica", "source", u.flow.client, "error", err)
 		return
 	}
+	sure := l.replica.sure(l.address.Addr())
 	conn, in, err := u.dial(ctx, l)
 	if err != nil { // for want of something of this host's: nothing was sent
 		l.end(outcome{unused: true}, f.now())
@@ -128,7 +139,7 @@ func (u *udpSession) serve(ctx context.Context) {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(longAgo()) })
-	u.begin(conn, l)
+	u.begin(conn, l, sure)
 	u.answer(ctx, in)
 	stop()
 	conn.Close()

@@ -195,8 +195,8 @@ func (p *edgeProcess) end(ctx context.Context, ended <-chan error, cut func()) e
 // lookout is the edge's look at the engine.
 type lookout struct{ engine *engine.Engine }
 
-func (l lookout) Watch(ctx context.Context, f func(container string)) error {
-	return l.engine.WatchAddresses(ctx, f)
+func (l lookout) Watch(ctx context.Context, heard func(error), moved func(container string)) error {
+	return l.engine.WatchAddresses(ctx, heard, moved)
 }
 
 func (l lookout) Look(ctx context.Context, containers []string) ([]traffic.Sighting, error) {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,6 +21,7 @@ import (
 type ports struct {
 	edge     *traffic.Client
 	instance string
+	logger   *slog.Logger
 }
 
 // Look implements reconcile.Edge.
@@ -38,9 +41,33 @@ func (p ports) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 
 // Apply implements reconcile.Edge.
 func (p ports) Apply(ctx context.Context, t reconcile.EdgeTable) error {
-	if _, err := p.edge.Apply(ctx, writeTable(p.instance, t)); err != nil {
+	table := writeTable(p.instance, t)
+	_, err := p.edge.Apply(ctx, table)
+	var refused *traffic.Refusal
+	if errors.As(err, &refused) && refused.Status == http.StatusConflict {
+		err = p.succeed(ctx, table, err)
+	}
+	if err != nil {
 		return unavailableEdge(err)
 	}
+	return nil
+}
+
+// succeed applies a table that was refused, if that was because the edge serves one of
+// another instance. Whoever has the data directory has the edge in it: that other one is
+// what this davit was before it lost its identity, and what it has the edge serve stays,
+// until somebody says what is to become of its containers.
+func (p ports) succeed(ctx context.Context, table traffic.Table, refused error) error {
+	have, err := p.edge.Table(ctx)
+	if err != nil || have.Instance == "" || have.Instance == p.instance {
+		return refused
+	}
+	table.Replaces = have.Instance
+	if _, err := p.edge.Apply(ctx, table); err != nil {
+		return err
+	}
+	p.logger.Warn("this davit has another identity than the one whose ports the edge serves, and takes them over as they are",
+		"instance", p.instance, "before", have.Instance, "ports", len(have.Ports))
 	return nil
 }
 
@@ -98,6 +125,7 @@ func writePort(r reconcile.Route, p compose.PublishedPort) traffic.Port {
 	for _, m := range r.Members {
 		b := traffic.Backend{
 			Container: m.Container, Started: m.Started, Address: netip.AddrPortFrom(m.Address, p.Target), Replica: m.Name, Release: m.Release,
+			Seen: m.Seen, Process: m.Process,
 		}
 		if !m.Draining.IsZero() {
 			b.Drain = &traffic.Drain{Since: m.Draining, Timeout: m.Limits.Timeout, Streams: m.Limits.Streams}
@@ -166,7 +194,7 @@ func readPort(p traffic.Port) compose.PublishedPort {
 }
 
 func readMember(b traffic.Backend, s traffic.State) reconcile.Member {
-	m := reconcile.Member{Container: b.Container, Started: b.Started, Address: b.Address.Addr(), Name: b.Replica, Release: b.Release}
+	m := reconcile.Member{Container: b.Container, Started: b.Started, Address: b.Address.Addr(), Name: b.Replica, Release: b.Release, Seen: b.Seen, Process: b.Process}
 	if b.Drain != nil {
 		m.Draining, m.Limits = b.Drain.Since, compose.Drain{Timeout: b.Drain.Timeout, Streams: b.Drain.Streams}
 	}

@@ -20,7 +20,7 @@ func TestATableIsReadAsItWasWritten(t *testing.T) {
 	}
 	plain := func(*compose.PublishedPort) {}
 	member := func(id string) reconcile.Member {
-		return reconcile.Member{Container: id, Started: then, Address: netip.MustParseAddr("172.18.0.3"), Name: "web/1", Release: 4}
+		return reconcile.Member{Container: id, Started: then, Address: netip.MustParseAddr("172.18.0.3"), Seen: then.Add(time.Minute), Process: 4711, Name: "web/1", Release: 4}
 	}
 	draining := member("a")
 	draining.Draining, draining.Limits = then.Add(time.Hour), compose.Drain{Timeout: time.Second, Streams: time.Minute}

@@ -87,7 +87,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: preflights{disk, h.engine, rollout.Ports{}}, Scrub: h.secrets.scrub, Logger: out.logger}
 	var board *reconcile.Switchboard
 	if edge != nil {
-		board = reconcile.NewSwitchboard(ports{edge: edge, instance: id.instance})
+		board = reconcile.NewSwitchboard(ports{edge: edge, instance: id.instance, logger: out.logger})
 		work.Edge = board
 	}
 	h.executor = rollout.New(work)

@@ -180,7 +180,7 @@ func edge(ctx context.Context, s *stage, address string, protocol traffic.Protoc
 	defer client.Close()
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(50 * time.Millisecond) {
 		table.Generation++
-		table.Seen = time.Now()
+		table.Ports[0].Backends[0].Seen = time.Now()
 		err := serves(ctx, client, table)
 		if err == nil {
 			return []*program{p}, nil

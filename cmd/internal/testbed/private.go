@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +45,9 @@ func NewPrivateEngine(tb TB, args ...string) *PrivateEngine {
 		tb.Fatalf("make a private engine: %v", err)
 	}
 	p.space = p.spawn(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}, "sleep", "infinity")
+	if err := p.loopback(); err != nil {
+		tb.Fatalf("make a private engine: %v", err)
+	}
 	p.containerd = p.spawn(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}, "containerd",
 		"--root", p.path("cd"), "--state", p.path("cds"), "--address", p.path("cd.sock"))
 	p.Start()
@@ -75,8 +77,7 @@ func (p *PrivateEngine) spawn(how *syscall.SysProcAttr, name string, args ...str
 func (p *PrivateEngine) Start() {
 	p.tb.Helper()
 	_ = os.Remove(p.path("pid"))
-	namespace := fmt.Sprintf("--net=/proc/%d/ns/net", p.space.Process.Pid)
-	args := append([]string{namespace, "dockerd",
+	args := append([]string{"--net=" + p.namespace(), "dockerd",
 		"--containerd", p.path("cd.sock"), "--data-root", p.path("data"), "--exec-root", p.path("exec"),
 		"--pidfile", p.path("pid"), "--host", p.Host}, p.args...)
 	if !slices.Contains(p.args, addressPool) {
