@@ -128,11 +128,17 @@ func (a *Admin) Handler() http.Handler {
 	mux.Handle("GET /v1/state", a.ours(func(r *http.Request) (any, error) {
 		return a.elders.add(r.Context(), a.Edge.State())
 	}))
-	mux.Handle("GET /v1/signals", a.ours(func(*http.Request) (any, error) { return a.Edge.Signals(), nil }))
+	mux.Handle("GET /v1/signals", a.ours(func(r *http.Request) (any, error) {
+		report := a.Edge.Signals()
+		var err error
+		report.Elders, err = a.elders.signals(r.Context())
+		return report, err
+	}))
 	mux.HandleFunc("POST /v1/takeover", a.takeover)
 	// What a successor asks of an edge that it has succeeded.
 	mux.Handle("PUT /v1/elder/table", answer(a.applyElder))
 	mux.Handle("GET /v1/elder/state", answer(func(*http.Request) (any, error) { return a.Edge.State(), nil }))
+	mux.Handle("GET /v1/elder/signals", answer(func(*http.Request) (any, error) { return a.Edge.Signals(), nil }))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &Refusal{Status: http.StatusNotFound, Message: fmt.Sprintf("%s %s: the edge has no such thing", r.Method, r.URL.Path)})
 	})

@@ -33,6 +33,8 @@ type Edge struct {
 	store   *store
 	secret  []byte
 	since   time.Time
+	// succeeded is true of one that took over from another.
+	succeeded bool
 	// look asks for a look at the engine.
 	look chan struct{}
 	// running is closed once the table on disk is served, retiring by Retire.
@@ -82,7 +84,7 @@ func New(o Options) (*Edge, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
-	e.since = e.now()
+	e.since, e.succeeded = e.now(), o.Sockets != nil
 	e.doubts.raise("", e.since)
 	var err error
 	if e.store, err = openStore(o.Dir); err != nil {
@@ -140,7 +142,8 @@ func (e *Edge) start(life context.Context) error {
 	return nil
 }
 
-// tend tries again what could not be opened, until the edge is to end.
+// tend tries again what could not be opened, and looks for replicas that hang, until
+// the edge is to end.
 func (e *Edge) tend(ctx context.Context) {
 	again := time.NewTicker(reopening)
 	defer again.Stop()
@@ -156,6 +159,7 @@ func (e *Edge) tend(ctx context.Context) {
 				e.put(e.table)
 			}
 			e.prune()
+			e.judge()
 			e.mu.Unlock()
 		}
 	}

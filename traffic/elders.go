@@ -81,6 +81,25 @@ func (e elders) add(ctx context.Context, state State) (State, error) {
 	return state, err
 }
 
+// signals are the reports of the elders. One that is older than this API, or that ends
+// just now, has none.
+func (e elders) signals(ctx context.Context) ([]SignalReport, error) {
+	var out []SignalReport
+	err := e.each(ctx, func(c *Client) error {
+		var theirs SignalReport
+		err := c.call(ctx, http.MethodGet, "/elder/signals", nil, &theirs)
+		var refused *Refusal
+		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+			return nil
+		}
+		if err == nil {
+			out = append(out, theirs)
+		}
+		return err
+	})
+	return out, err
+}
+
 // addReplica adds what an elder has of one replica. One that only an elder knows is
 // there for what it has left.
 func addReplica(all []ReplicaState, r ReplicaState) []ReplicaState {

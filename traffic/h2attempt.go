@@ -92,7 +92,8 @@ func (a *attempt) failed(err error) (again bool) {
 	untouched := a.upload.untouched()
 	switch {
 	case a.r.Context().Err() != nil:
-		a.outcome.unused = true
+		a.outcome.unused = !a.asked()
+		a.outcome.abandoned = !a.outcome.unused
 		panic(http.ErrAbortHandler) // there is nobody to be answered
 	case a.isCutOff():
 		a.outcome.status = cutOff.status()
@@ -123,7 +124,23 @@ func (a *attempt) failed(err error) (again bool) {
 	return again
 }
 
+// asked reports whether the replica has the whole request.
+func (a *attempt) asked() bool { return a.sent.Load() && a.upload.complete() }
+
 func (a *attempt) isCutOff() bool { return errors.Is(context.Cause(a.ctx), errCutOff) }
+
+// age judges an attempt that takes long.
+func (a *attempt) age(stream func(), now time.Time) {
+	if a.answered.Load() {
+		a.lease.replica.speaks(now)
+	}
+	switch {
+	case a.grpc || a.answered.Load():
+		stream()
+	case a.asked():
+		a.lease.overdue()
+	}
+}
 
 // oversee cuts the attempt off when its replica's drain says so, and makes its lease
 // that of a stream when it lasts. A gRPC call may be one that waits for events and has
@@ -145,10 +162,9 @@ func (a *attempt) oversee() {
 			return
 		case <-a.lasts:
 			stream()
+			a.lease.replica.speaks(time.Now())
 		case now := <-age.C:
-			if a.grpc || a.answered.Load() {
-				stream()
-			}
+			a.age(stream, now)
 			if a.taking.stuck(now, a.patience) {
 				a.giveUp()
 			}

@@ -78,6 +78,11 @@ func (c *call) prepare() {
 				delete(h, name)
 			}
 		}
+		for name := range c.r.Trailer { // those that are not announced are dropped as it is
+			if hearsay(name) {
+				delete(c.r.Trailer, name)
+			}
+		}
 	}
 	on := had.onward(trusted, c.conn.peer, c.r.Host)
 	h["X-Forwarded-For"], h["X-Forwarded-Proto"] = []string{on.client}, []string{on.proto}

@@ -13,6 +13,8 @@ type h2upload struct {
 
 	mu            sync.Mutex
 	begun, closed bool
+	// whole is true once its end was read.
+	whole bool
 }
 
 func (u *h2upload) Read(p []byte) (int, error) {
@@ -23,7 +25,23 @@ func (u *h2upload) Read(p []byte) (int, error) {
 	if closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return u.from.Read(p)
+	n, err := u.from.Read(p)
+	if err == io.EOF {
+		u.mu.Lock()
+		u.whole = true
+		u.mu.Unlock()
+	}
+	return n, err
+}
+
+// complete reports whether all of it was read; of no body, it was.
+func (u *h2upload) complete() bool {
+	if u == nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.whole
 }
 
 // Close ends a Read under way.

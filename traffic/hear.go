@@ -32,7 +32,7 @@ func (t *talk) hear() (keep bool) {
 		if x.request.Minor == 1 {
 			x.out = append(t.statusLine(), "\r\n"...)
 			if err := t.write(x.out); err != nil {
-				return t.leave(outcome{})
+				return t.leave(t.abandoned())
 			}
 		}
 		x.got = copy(x.reply, x.reply[x.spoken:x.got])
@@ -83,13 +83,21 @@ func (t *talk) await(p []byte) (int, error) {
 // that merely waits for its answer is none.
 func (t *talk) age(now time.Time) {
 	answering := t.x.spoken > 0 && t.x.response.Status >= http.StatusOK
-	if now.Sub(t.lease.begun) > lasting && (answering || t.upload != nil && !t.upload.sent()) {
+	sending := t.upload != nil && !t.upload.sent()
+	switch {
+	case now.Sub(t.lease.begun) <= lasting:
+	case answering || sending:
 		t.stream()
+	default:
+		t.lease.overdue()
 	}
 }
 
 // stream has the request under way count as a stream.
 func (t *talk) stream() {
+	if t.lease.kind == leaseRequest && t.x.response.Status >= http.StatusSwitchingProtocols {
+		t.lease.replica.speaks(t.now())
+	}
 	t.lease.stream()
 	t.link.use.Store(linkStream)
 	if over(t.lease.cutStreams) {
@@ -257,6 +265,15 @@ func (t *talk) leave(o outcome) bool {
 	return false
 }
 
+// abandoned is the outcome of a request whose client has left before its answer. A
+// replica that was not sent all of it cannot have answered.
+func (t *talk) abandoned() outcome {
+	if t.upload != nil && !t.upload.sent() {
+		return outcome{unused: true}
+	}
+	return outcome{abandoned: true}
+}
+
 // fail answers in the place of a replica that has not, and reports whether the client
 // may ask on.
 func (t *talk) fail(err error) (keep bool) {
@@ -264,7 +281,7 @@ func (t *talk) fail(err error) (keep bool) {
 	var m *http1.Malformed
 	switch {
 	case t.away():
-		return t.leave(outcome{})
+		return t.leave(t.abandoned())
 	case over(t.lease.cutRequests):
 		why, o = cutOff, outcome{}
 	case errors.As(err, &m):
@@ -274,7 +291,7 @@ func (t *talk) fail(err error) (keep bool) {
 	t.watched()
 	if m := t.upload.mistake(); m != nil {
 		t.reject(m)
-		return t.leave(outcome{})
+		return t.leave(outcome{unused: true})
 	}
 	keep = t.refuse(why)
 	sent := t.uploaded(keep)

@@ -25,6 +25,8 @@ type lease struct {
 	begun   time.Time
 	kind    leaseKind
 	ended   atomic.Bool
+	// late is true once it was held against the replica that no answer had begun.
+	late bool
 	// draining is closed when the replica gets nothing new: a connection that is kept
 	// for further requests is to be closed after this one, with word to the client.
 	draining <-chan struct{}
@@ -51,6 +53,14 @@ func (l *lease) stream() {
 	l.kind = leaseStream
 }
 
+// overdue holds against the replica, once, that no answer to this request has begun.
+func (l *lease) overdue() {
+	if l.kind == leaseRequest && !l.late {
+		l.late = true
+		l.replica.miss(l.begun)
+	}
+}
+
 // outcome is how a lease ended.
 type outcome struct {
 	// undialled is true when no connection to the replica came about.
@@ -62,6 +72,9 @@ type outcome struct {
 	// unused is true when nothing was asked of the replica, so that there is nothing to
 	// be learned about it.
 	unused bool
+	// abandoned is true when everything was asked and the client left before an answer had
+	// begun. That is no failure: clients have reasons of their own.
+	abandoned bool
 }
 
 // failed reports whether it speaks against the replica.
@@ -72,9 +85,16 @@ func (l *lease) end(o outcome, now time.Time) {
 	if !l.ended.CompareAndSwap(false, true) {
 		return
 	}
-	if !o.unused {
-		l.replica.signals.add(l.kind, o, now.Sub(l.begun))
+	switch took := now.Sub(l.begun); {
+	case o.unused:
+	case !o.abandoned:
+		l.replica.signals.add(l.kind, o, took)
 		l.replica.observe(o, now)
+	default:
+		l.replica.signals.add(l.kind, o, took)
+		if took >= givingUp {
+			l.overdue()
+		}
 	}
 	if l.kind == leaseStream {
 		l.replica.streams.Add(-1)

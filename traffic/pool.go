@@ -46,6 +46,10 @@ type pool struct {
 	weights  map[int64]int
 	park     time.Duration
 	members  []member
+	// dry is since when claims find nobody, the zero time while there is somebody; waiting
+	// counts those that wait for that to end.
+	dry     time.Time
+	waiting int64
 	// changed is closed, and made anew, whenever a claim that found nobody may find
 	// somebody.
 	changed chan struct{}
@@ -63,6 +67,7 @@ func (p *pool) claim(ctx context.Context, w want) (*lease, error) {
 		case len(w.avoid) > 0:
 			return nil, errNobody // this is a second choice: there is no other
 		case timeout == nil:
+			defer p.wait()()
 			timer := time.NewTimer(park)
 			defer timer.Stop()
 			timeout = timer.C
@@ -91,9 +96,11 @@ func (p *pool) try(w want) (l *lease, changed <-chan struct{}, park time.Duratio
 	for {
 		at := p.choose(usable, w)
 		if at < 0 {
+			p.note(len(w.avoid) == 0, now)
 			return nil, p.changed, p.park
 		}
 		if l := usable[at].lease(w.kind, now); l != nil {
+			p.dry = time.Time{}
 			return l, nil, 0
 		}
 		usable = slices.Delete(usable, at, at+1) // it was closed at this moment
@@ -154,6 +161,38 @@ func (p *pool) again() {
 
 // wake is again for who holds the lock.
 func (p *pool) wake() {
+	var good, ejected [manyMembers]member
+	if p.choose(p.usable(good[:0], ejected[:0], p.now(), nil), want{}) >= 0 {
+		p.dry = time.Time{}
+	}
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// note remembers since when there is nobody for a claim, if that is its first choice.
+// The caller holds the lock.
+func (p *pool) note(first bool, now time.Time) {
+	if first && p.dry.IsZero() {
+		p.dry = now
+	}
+}
+
+// wait counts a claim that waits, until what it returns is called.
+func (p *pool) wait() (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.waiting--
+	}
+}
+
+// parked says since when nobody was found for claims, the zero time while somebody is,
+// and how many wait.
+func (p *pool) parked() (since time.Time, waiting int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dry, p.waiting
 }

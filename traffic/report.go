@@ -24,7 +24,7 @@ func (e *Edge) Table() Table {
 func (e *Edge) State() State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := State{Instance: e.table.Instance, Generation: e.table.Generation, Since: e.since, Blind: e.blind}
+	s := State{Instance: e.table.Instance, Generation: e.table.Generation, Since: e.since, Succeeded: e.succeeded, Blind: e.blind}
 	for _, p := range e.table.Ports {
 		s.Ports = append(s.Ports, e.portState(p))
 	}
@@ -47,6 +47,7 @@ func (e *Edge) portState(p Port) PortState {
 	}
 	if f := e.fronts[s.Key]; f != nil {
 		s.Open, s.Refused = f.open.Load(), f.refused.Load()
+		s.Parked, s.Waiting = f.pool.parked()
 		if e.retired {
 			s.Closed = errRetired.Error()
 		}
@@ -62,6 +63,9 @@ func (r *replica) state(now time.Time) ReplicaState {
 		Draining:  r.closed.Load(),
 		Confirmed: r.known(),
 		Ejected:   r.ejected.Load() > now.UnixNano(),
+	}
+	if s.Ejected {
+		s.Reason = r.health.reason()
 	}
 	s.Requests, s.Streams = r.underway()
 	return s

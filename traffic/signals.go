@@ -15,9 +15,9 @@ var bounds = [...]time.Duration{
 
 // signals count what a replica was given and how it answered, since the edge began.
 type signals struct {
-	requests, errors, undialled atomic.Int64
-	nanoseconds                 atomic.Int64
-	buckets                     [len(bounds) + 1]atomic.Int64
+	requests, errors, undialled, abandoned atomic.Int64
+	nanoseconds                            atomic.Int64
+	buckets                                [len(bounds) + 1]atomic.Int64
 }
 
 // add counts a lease that took so long. How long a stream lasted says nothing about
@@ -26,6 +26,9 @@ func (s *signals) add(kind leaseKind, o outcome, took time.Duration) {
 	s.requests.Add(1)
 	if o.undialled {
 		s.undialled.Add(1)
+	}
+	if o.abandoned {
+		s.abandoned.Add(1)
 	}
 	if o.failed() {
 		s.errors.Add(1)
@@ -49,6 +52,7 @@ func (s *signals) plus(o *signals) {
 	s.requests.Add(o.requests.Load())
 	s.errors.Add(o.errors.Load())
 	s.undialled.Add(o.undialled.Load())
+	s.abandoned.Add(o.abandoned.Load())
 	s.nanoseconds.Add(o.nanoseconds.Load())
 	for i := range s.buckets {
 		s.buckets[i].Add(o.buckets[i].Load())
@@ -59,7 +63,7 @@ func (s *signals) plus(o *signals) {
 func (s *signals) report(o origin) Signals {
 	out := Signals{
 		Stack: o.stack, Service: o.service, Release: o.release,
-		Requests: s.requests.Load(), Errors: s.errors.Load(), Undialled: s.undialled.Load(),
+		Requests: s.requests.Load(), Errors: s.errors.Load(), Undialled: s.undialled.Load(), Abandoned: s.abandoned.Load(),
 		Took: time.Duration(s.nanoseconds.Load()), Buckets: make([]int64, len(s.buckets)),
 	}
 	for i := range s.buckets {

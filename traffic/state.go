@@ -1,8 +1,13 @@
 package traffic
 
 import (
+	"net/netip"
 	"os"
+	"strings"
+	"syscall"
 	"time"
+
+	"davit/reconcile"
 )
 
 // Acknowledgement is what Apply has brought about.
@@ -22,6 +27,8 @@ type State struct {
 	Generation int64 `json:"generation"`
 	// Since is when the edge began: what is counted, is counted from then on.
 	Since time.Time `json:"since"`
+	// Succeeded is true of an edge that took over from another one when it began.
+	Succeeded bool `json:"succeeded,omitempty"`
 	// Elders are the edges that handed over to this one and still have something to do,
 	// which is counted in.
 	Elders int `json:"elders,omitempty"`
@@ -40,10 +47,34 @@ type PortState struct {
 	Service string `json:"service"`
 	// Closed is why nobody listens there; "" for a port that is open.
 	Closed string `json:"closed,omitempty"`
+	// Parked is since when nobody could be found for what comes there, the zero time while
+	// somebody can; Waiting is how much of it waits now.
+	Parked  time.Time `json:"parked,omitzero"`
+	Waiting int64     `json:"waiting,omitempty"`
 	// Open are the connections and sessions of clients, Refused those that were closed
 	// at once because there were too many.
 	Open    int64 `json:"open"`
 	Refused int64 `json:"refused"`
+}
+
+// NoFamily reports whether the port is closed only because this host has no IPv6, which
+// is no trouble where it is published at all addresses.
+func (p PortState) NoFamily() bool {
+	return strings.Contains(p.Key, " [::]:") && strings.Contains(p.Closed, syscall.EAFNOSUPPORT.Error())
+}
+
+// HostPort is the port without what is the edge's own.
+func (p PortState) HostPort() reconcile.HostPort {
+	network, address, _ := strings.Cut(p.Key, " ")
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return reconcile.HostPort{Network: network} // of another edge's making
+	}
+	h := reconcile.HostPort{Network: network, IP: at.Addr(), Port: at.Port()}
+	if h.IP.IsUnspecified() {
+		h.IP = netip.Addr{}
+	}
+	return h
 }
 
 // ReplicaState is one container, over all of its ports. It is there for as long as
@@ -63,6 +94,8 @@ type ReplicaState struct {
 	Draining  bool `json:"draining"`
 	Confirmed bool `json:"confirmed"`
 	Ejected   bool `json:"ejected"`
+	// Reason is why it is ejected.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Idle reports whether the replica has nothing left to do.
@@ -77,10 +110,12 @@ type Signals struct {
 	Release   int64  `json:"release"`
 	// Requests are leases that have ended: HTTP requests, TCP connections, UDP sessions.
 	// Errors are those of them that speak against the replica, Undialled those errors
-	// where it could not be reached.
+	// where it could not be reached. Abandoned are the requests whose client left before an
+	// answer had begun, which are no errors; how long it waited is counted as latency.
 	Requests  int64 `json:"requests"`
 	Errors    int64 `json:"errors"`
 	Undialled int64 `json:"undialled"`
+	Abandoned int64 `json:"abandoned"`
 	// InFlight and Streams are what has not ended.
 	InFlight int64 `json:"in_flight"`
 	Streams  int64 `json:"streams"`
@@ -90,13 +125,16 @@ type Signals struct {
 	Buckets []int64       `json:"buckets"`
 }
 
-// SignalReport is all signals of an edge.
+// SignalReport is all signals of an edge. Counts are of one edge, and only grow for as
+// long as Since stays what it is; who adds them up over time does so for each Since.
 type SignalReport struct {
-	// Since is when counting began. It changes when the edge was restarted: then every
-	// count is smaller than before.
+	// Since is when this edge began to count. It is another one once the edge was
+	// restarted or succeeded, and tells one edge from another.
 	Since    time.Time       `json:"since"`
 	Bounds   []time.Duration `json:"bounds"`
 	Replicas []Signals       `json:"replicas"`
+	// Elders are the edges that handed over to this one and still count what they end.
+	Elders []SignalReport `json:"elders,omitempty"`
 }
 
 // Sockets are open ports by Port.Key: what one edge hands to the next.

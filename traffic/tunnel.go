@@ -15,7 +15,7 @@ func (t *talk) tunnel() bool {
 	t.stream()
 	t.watched()
 	if t.write(out) != nil {
-		return t.leave(outcome{})
+		return t.leave(outcome{status: http.StatusSwitchingProtocols})
 	}
 	t.client.ahead = bytes.Clone(x.in[x.taken:])
 	u := &upstream{TCPConn: k.TCPConn, lease: l, ahead: bytes.Clone(x.reply[x.spoken:x.got])}
