@@ -58,6 +58,11 @@ type talk struct {
 	attempt func(uintptr) bool
 	got     int
 	failure error
+	// pouring is pour, made a value once; unsaid is what it has yet to write, and
+	// deafness why it cannot.
+	pouring  func(uintptr) bool
+	unsaid   []byte
+	deafness error
 }
 
 // serveHTTP1 answers a client that speaks HTTP/1.0 or 1.1 (RFC 9112).
@@ -71,7 +76,7 @@ func (f *front) serveHTTP1(ctx context.Context, c *client) {
 		return // it is closed
 	}
 	t := &talk{front: f, client: c, raw: raw, peer: peerName(c.source.Addr())}
-	t.attempt = t.try
+	t.attempt, t.pouring = t.try, t.pour
 	if len(c.ahead) > 0 {
 		t.x = f.exchanges.get()
 		t.x.in = append(t.x.in, c.ahead...)
@@ -161,7 +166,7 @@ func (t *talk) try(fd uintptr) bool {
 	if !held {
 		t.x = t.exchanges.get()
 	}
-	n, err := again(syscall.Read, fd, t.x.room())
+	n, err := quickly(syscall.SYS_READ, fd, t.x.room())
 	if err == syscall.EAGAIN {
 		if !held {
 			t.release()
@@ -194,8 +199,25 @@ func (t *talk) write(p []byte) error {
 			return err
 		}
 	}
-	_, err := t.client.Conn.Write(p)
-	return err
+	t.unsaid, t.deafness = p, nil
+	err := t.raw.Write(t.pouring)
+	t.unsaid = nil
+	return cmp.Or(t.deafness, err)
+}
+
+// pour writes what the client takes without waiting, and reports whether that was all.
+func (t *talk) pour(fd uintptr) bool {
+	for len(t.unsaid) > 0 {
+		n, err := quickly(syscall.SYS_WRITE, fd, t.unsaid)
+		if err == syscall.EAGAIN {
+			return false
+		}
+		if t.deafness = err; err != nil {
+			return true
+		}
+		t.unsaid = t.unsaid[n:]
+	}
+	return true
 }
 
 // hold makes k the link of the request under way. It is closed at once if everything

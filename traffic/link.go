@@ -20,6 +20,9 @@ const (
 	// freshly is how long a connection may have been idle to be trusted with a request
 	// that cannot be made again: servers close idle ones after seconds.
 	freshly = time.Second
+	// instant is how long ago a connection may have been used to be good unseen for a
+	// request that can be made again: looking is a system call.
+	instant = time.Millisecond
 	// linkPatience is how long an answer is waited for before what else might have happened
 	// is looked at. It is exact to within a factor of two, so as not to be set for every
 	// request.
@@ -51,9 +54,18 @@ type link struct {
 	out, in  []byte
 	wait     bool
 	sent, n  int
-	asked    bool
+	phase    linkPhase
 	received error
 }
+
+// linkPhase is how far ask has come.
+type linkPhase int
+
+const (
+	linkLooks linkPhase = iota
+	linkSays
+	linkHears
+)
 
 const (
 	linkIdle = iota
@@ -81,14 +93,19 @@ func (k *link) Close() error {
 // ask sends out. If wait is true, it then reads the beginning of what the replica
 // answers into in. It makes sure that nothing has come before: neither the end of the
 // connection, nor an answer to a request that was never made. An errStale has sent
-// nothing.
-func (k *link) ask(out, in []byte, wait bool) (n int, err error) {
-	k.bound(time.Now())
-	k.out, k.in, k.wait, k.asked, k.sent, k.n, k.received = out, in, wait, false, 0, 0, nil
+// nothing. What may be asked again is asked without looking, of a replica that has
+// answered over this connection an instant ago.
+func (k *link) ask(out, in []byte, wait, again bool) (n int, err error) {
+	now := time.Now()
+	k.bound(now)
+	k.out, k.in, k.wait, k.phase, k.sent, k.n, k.received = out, in, wait, linkLooks, 0, 0, nil
+	if again && k.kept && now.Sub(k.idle) < instant {
+		k.phase = linkSays
+	}
 	err = k.raw.Read(k.attempt)
 	k.out, k.in = nil, nil
 	switch {
-	case !k.asked:
+	case k.phase == linkLooks:
 		return 0, errStale
 	case err != nil:
 		return 0, err
@@ -108,8 +125,9 @@ func (k *link) ask(out, in []byte, wait bool) (n int, err error) {
 // the first finds nothing, the write may follow at once, and the runtime wakes this up
 // again once there is something to read.
 func (k *link) step(fd uintptr) bool {
-	if k.asked {
-		n, err := again(syscall.Read, fd, k.in)
+	switch k.phase {
+	case linkHears:
+		n, err := quickly(syscall.SYS_READ, fd, k.in)
 		switch {
 		case err == syscall.EAGAIN:
 			return false
@@ -120,27 +138,19 @@ func (k *link) step(fd uintptr) bool {
 		}
 		k.n = max(0, n)
 		return true
+	case linkLooks:
+		if _, err := quickly(syscall.SYS_READ, fd, k.in[:1]); err != syscall.EAGAIN {
+			return true
+		}
 	}
-	if _, err := again(syscall.Read, fd, k.in[:1]); err != syscall.EAGAIN {
-		return true
-	}
-	k.asked = true
-	n, err := again(syscall.Write, fd, k.out)
+	k.phase = linkHears
+	n, err := quickly(syscall.SYS_WRITE, fd, k.out)
 	k.sent = max(0, n)
 	if err != nil && err != syscall.EAGAIN {
 		k.received = &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", err)}
 		return true
 	}
 	return !k.wait || k.sent < len(k.out)
-}
-
-// again makes a system call until it is not interrupted.
-func again(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
-	for {
-		if n, err := call(int(fd), p); err != syscall.EINTR {
-			return n, err
-		}
-	}
 }
 
 // bound has reads end after linkPatience, or a little later.
