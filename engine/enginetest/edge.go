@@ -108,6 +108,9 @@ func (x *Edge) possible(t reconcile.EdgeTable) error {
 			if m.Container == "" || m.Started.IsZero() || !m.Address.IsValid() {
 				return fmt.Errorf("member %s has no identity or no address", m.Name)
 			}
+			if m.Seen.Before(m.Started) {
+				return fmt.Errorf("member %s, which was started at %s, was seen at %s: that says nothing about it", m.Name, m.Started, m.Seen)
+			}
 		}
 		for _, p := range r.Ports {
 			h := reconcile.HostPortOf(p)
