@@ -110,6 +110,11 @@ func (e *Executor) drain(ctx context.Context, t task) (verdict string, err error
 	}
 }
 
+// cutting is how long an edge may take, once the time is over, to cut off what is left.
+// A container that is stopped before that ends its connections itself, and what is
+// missing then looks as if it were not.
+const cutting = time.Second
+
 // draining judges by successive looks whether a container is done.
 type draining struct {
 	task  task
@@ -133,7 +138,7 @@ func (d *draining) look(table reconcile.EdgeTable, err error, now time.Time) (ve
 	d.until = m.Draining.Add(m.Limits.Longest())
 	left := m.Requests + m.Streams
 	switch {
-	case !m.Idle(now):
+	case !m.Idle(now), left > 0 && now.Before(d.until.Add(cutting)):
 		return "", false
 	case left > 0:
 		return fmt.Sprintf("time is over with %d left", left), true
@@ -143,8 +148,11 @@ func (d *draining) look(table reconcile.EdgeTable, err error, now time.Time) (ve
 
 // due is when the next look is worth while though nothing changes.
 func (d *draining) due(now time.Time) time.Duration {
-	if d.until.IsZero() {
+	switch left := d.until.Sub(now); {
+	case d.until.IsZero():
 		return pollMax
+	case left > 0:
+		return left
 	}
-	return d.until.Sub(now)
+	return pollMin
 }

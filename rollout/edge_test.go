@@ -92,6 +92,30 @@ func TestADrainEndsWhenItsTimeIsOver(t *testing.T) {
 	})
 }
 
+// A container that stops while an edge has not cut off its connections yet ends them as
+// if all were said.
+func TestWhatIsLeftIsCutOffBeforeItsContainerIsStopped(t *testing.T) {
+	onEdge(t, func(t *testing.T, h edged) {
+		h.edge.Work, h.edge.Late = time.Hour, 300*time.Millisecond
+		begun := time.Now()
+		must(t, h.run(t, h.drain(limits)...).Err) // an edge that was busy at the stop is told of by onEdge
+		if took := time.Since(begun); took < 5*time.Minute+300*time.Millisecond || took > 5*time.Minute+400*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestAnEdgeThatDoesNotCutOffIsNotWaitedForForever(t *testing.T) {
+	onEdge(t, func(t *testing.T, h edged) {
+		h.edge.Work, h.edge.Late = time.Hour, time.Hour
+		begun := time.Now()
+		must(t, h.run(t, h.drain(limits)[:1]...).Err)
+		if took := time.Since(begun); took < 5*time.Minute+time.Second || took > 5*time.Minute+2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestADrainThatBeganBeforeKeepsItsTime(t *testing.T) {
 	onEdge(t, func(t *testing.T, h edged) {
 		h.edge.Work = time.Hour

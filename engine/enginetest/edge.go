@@ -18,6 +18,8 @@ type Edge struct {
 	// Work is how long requests take to end once nothing new begins. It is set before
 	// the edge is used.
 	Work time.Duration
+	// Late is how long after the end of a drain it cuts off what is left; set as Work is.
+	Late time.Duration
 	// Taken are ports that another program has; set as Work is.
 	Taken []reconcile.HostPort
 
@@ -108,9 +110,6 @@ func (x *Edge) possible(t reconcile.EdgeTable) error {
 			if m.Container == "" || m.Started.IsZero() || !m.Address.IsValid() {
 				return fmt.Errorf("member %s has no identity or no address", m.Name)
 			}
-			if m.Seen.Before(m.Started) {
-				return fmt.Errorf("member %s, which was started at %s, was seen at %s: that says nothing about it", m.Name, m.Started, m.Seen)
-			}
 		}
 		for _, p := range r.Ports {
 			h := reconcile.HostPortOf(p)
@@ -158,7 +157,7 @@ func (x *Edge) unavailable(ctx context.Context) error {
 // busy is what a member has in flight.
 func (x *Edge) busy(m reconcile.Member, now time.Time) int64 {
 	c, there := x.engine.containers[m.Container]
-	over := !m.Draining.IsZero() && (!now.Before(m.Draining.Add(x.Work)) || m.Idle(now))
+	over := !m.Draining.IsZero() && (!now.Before(m.Draining.Add(x.Work)) || m.Idle(now.Add(-x.Late)))
 	if !there || !c.face.Running() || over {
 		return 0
 	}
