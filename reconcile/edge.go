@@ -194,7 +194,7 @@ func (t EdgeTable) with(r Route) EdgeTable {
 	out := EdgeTable{Generation: t.Generation, Away: t.Away, Balancers: t.Balancers, Absent: t.Absent}
 	for _, o := range t.Routes {
 		if o.Stack != r.Stack || o.Service != r.Service {
-			out.Routes = append(out.Routes, o)
+			out.Routes = append(out.Routes, o.without(r.Members))
 		}
 	}
 	if len(r.Ports) > 0 {
@@ -205,6 +205,19 @@ func (t EdgeTable) with(r Route) EdgeTable {
 		return cmp.Or(cmp.Compare(a.Stack, b.Stack), cmp.Compare(a.Service, b.Service))
 	})
 	return out
+}
+
+// without is r without those members that serve elsewhere. Whoever drains beside the
+// members of another service, which has its port now, may be wanted again at a port of
+// its own, and no edge takes a container for both.
+func (r Route) without(members []Member) Route {
+	serves := func(m Member) bool {
+		return slices.ContainsFunc(members, func(o Member) bool { return o.Container == m.Container && o.Draining.IsZero() })
+	}
+	if slices.ContainsFunc(r.Members, serves) {
+		r.Members = slices.DeleteFunc(slices.Clone(r.Members), serves)
+	}
+	return r
 }
 
 // same reports whether both tables make an edge do the same.

@@ -239,6 +239,8 @@ func TestKilledAtAnyMutationAnAgentConvergesAtTheEdge(t *testing.T) {
 		"a stop-first service at the edge": {
 			first: published("1.0") + "    x-davit: {order: stop-first, ports: {\"8080\": {via: edge}}}\n",
 			then:  []string{published("1.1") + "    x-davit: {order: stop-first, ports: {\"8080\": {via: edge}}}\n"}},
+		"two services that swap their ports": {
+			first: portShapes["each its own"].yaml("1.0"), then: []string{portShapes["each the other's"].yaml("1.1")}},
 		"a move to Docker and back": {
 			first: published("1.0"), then: []string{published("1.0") + "    x-davit: {ports: {\"8080\": {via: docker}}}\n", published("1.1")}},
 	}

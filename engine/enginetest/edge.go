@@ -105,8 +105,13 @@ func (x *Edge) apply(ctx context.Context, t reconcile.EdgeTable) error {
 // possible reports what no edge could serve.
 func (x *Edge) possible(t reconcile.EdgeTable) error {
 	var taken []reconcile.HostPort
+	drains := map[string]time.Time{}
 	for _, r := range t.Routes {
 		for _, m := range r.Members {
+			if since, known := drains[m.Container]; known && !since.Equal(m.Draining) {
+				return fmt.Errorf("container %s drains at one port and not alike at another", m.Name)
+			}
+			drains[m.Container] = m.Draining
 			if m.Container == "" || m.Started.IsZero() || !m.Address.IsValid() {
 				return fmt.Errorf("member %s has no identity or no address", m.Name)
 			}
