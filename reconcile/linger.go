@@ -8,8 +8,11 @@ import (
 
 // linger is how long a container goes on serving once others are known by its service's
 // name, too. Docker's DNS knows of them from the moment at which they join, so that this
-// is only for callers who have asked before and dial just now: they know nobody else.
-const linger = 500 * time.Millisecond
+// is for callers who have asked before and dial just now, and know nobody else; and for
+// those who asked while they joined: Docker names an address a moment before somebody is
+// there, and what is sent in that moment is sent again after a second. Whoever gives up
+// earlier than that calls here.
+const linger = time.Second
 
 // linger plans that c goes on serving for whoever has asked for its service before the
 // others had its name, and returns what is to come before its end.
