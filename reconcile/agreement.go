@@ -19,7 +19,7 @@ func (p Plan) handsOver(o Observed) []HostPort {
 		for _, port := range s.Shift.Ports {
 			h := HostPortOf(port)
 			docker := slices.ContainsFunc(o.Containers, func(c Container) bool { return c.Stack == p.Stack && publishes(c, h) })
-			if docker && !slices.Contains(out, h) {
+			if docker && h.Balancer == "" && !slices.Contains(out, h) {
 				out = append(out, h)
 			}
 		}

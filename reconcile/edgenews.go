@@ -47,6 +47,12 @@ func (t EdgeTable) troubles(now time.Time) []edgeTrouble {
 			text: t.Away + "; its ports are served again once it is back"}}
 	}
 	var out []edgeTrouble
+	for _, b := range t.Balancers {
+		if b.Away != "" {
+			out = append(out, edgeTrouble{kind: EventEdgeLost, end: EventEdgeRecovered, severity: SeverityError, patience: awayPatience,
+				subject: b.String(), text: b.Away + "; it cannot be told of new replicas"})
+		}
+	}
 	for _, r := range t.Routes {
 		for _, p := range r.Ports {
 			out = append(out, t.portTroubles(r, HostPortOf(p), now)...)
@@ -173,7 +179,7 @@ func (n *edgeNews) see(x edgeTrouble, now time.Time, holder func(HostPort) strin
 		return Event{}, false
 	}
 	l.told = true
-	if x.kind == EventPortClosed && holder != nil {
+	if x.kind == EventPortClosed && x.port.Balancer == "" && holder != nil {
 		if who := holder(x.port); who != "" {
 			x.text += ", which " + who + " has"
 		}

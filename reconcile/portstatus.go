@@ -13,7 +13,7 @@ func (l *Loop) EdgeStatus() *EdgeStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.edgeSeen()
-	if t == nil {
+	if t.edgeless() {
 		return nil
 	}
 	return &EdgeStatus{Away: t.Away, Blind: t.Blind, Generation: t.Generation}
@@ -76,6 +76,9 @@ const ownerEdge, ownerDocker = "edge", "docker"
 // portStatus is how a port stands that t has.
 func (t *EdgeTable) portStatus(h HostPort) PortStatus {
 	out := PortStatus{Port: h.String(), Owner: ownerEdge, Trouble: t.Closed[h]}
+	if b, found := t.Balancer(h.Balancer); found {
+		out.Owner, out.Trouble = b.Name, b.Away
+	}
 	if p, parked := t.Parked[h]; parked && out.Trouble == "" {
 		out.Trouble = fmt.Sprintf("no replica is ready; %d wait, each up to %s", p.Waiting, brief(p.Limit))
 	}

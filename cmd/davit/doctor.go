@@ -13,6 +13,8 @@ import (
 	"davit/engine"
 	"davit/gitsource"
 	"davit/reconcile"
+	"davit/rollout"
+	"davit/traffic"
 	"davit/web"
 )
 
@@ -58,7 +60,7 @@ func doctorVerb(c *console) *cobra.Command {
 		Use:   "doctor",
 		Short: "Look for what keeps an agent from its work on this host, and say what to do",
 		Long: "Look for what keeps an agent from its work on this host, and say what to do: the engine, the disk,\n" +
-			"address pools, the clock, the repository and its credentials, files of the configuration, the firewall.\n" +
+			"address pools, the edge and its ports, the clock, the repository and its credentials, files of the configuration, the firewall.\n" +
 			"Changes nothing and needs no agent. Exit codes: 0 nothing failed, 1 something did.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
@@ -80,8 +82,11 @@ func (d *doctorCommand) run(ctx context.Context) error {
 	defer e.Close()
 	client := d.client(config)
 	defer client.Close()
+	edge := traffic.NewClient(traffic.Socket(config.Data))
+	defer edge.Close()
 	found := examine(ctx, (&doctor{
 		config: config, root: "/", now: d.Now, engine: e, agent: client.Health, reach: gitsource.Reach, dates: dateOf,
+		edge: edge, holder: rollout.PortHolder,
 	}).checks())
 	if d.output.json() {
 		err = printJSON(d.Out, found)
@@ -117,6 +122,9 @@ type doctor struct {
 	}
 	agent func(ctx context.Context) (web.Health, error)
 	reach func(ctx context.Context, o gitsource.Options) (gitsource.Reached, error)
+	edge  askedEdge
+	// holder names who listens at a port of the host, "" where nobody is seen to.
+	holder func(reconcile.HostPort) string
 	// dates asks the repository's server for the time.
 	dates func(ctx context.Context, url string) (time.Time, error)
 }
@@ -135,6 +143,8 @@ func (d *doctor) checks() []check {
 		{"engine", quick, d.engineChecks},
 		{"engine socket", quick, d.socketCheck},
 		{"agent", quick, d.agentCheck},
+		{"edge", quick, d.edgeCheck},
+		{"host ports", slow, d.portsCheck},
 		{"data directory", quick, d.dataCheck},
 		{"record", quick, d.recordCheck},
 		{"releases", slow, d.releaseCheck},

@@ -65,7 +65,9 @@ func healthyDoctor(t *testing.T) *doctor {
 		reach: func(_ context.Context, o gitsource.Options) (gitsource.Reached, error) {
 			return gitsource.Reached{Source: o.URL, Ref: "main", Commit: "9d10e44abcdef"}, nil
 		},
-		dates: func(context.Context, string) (time.Time, error) { return then, nil },
+		dates:  func(context.Context, string) (time.Time, error) { return then, nil },
+		edge:   healthyEdge(),
+		holder: func(reconcile.HostPort) string { return "" },
 	}
 }
 

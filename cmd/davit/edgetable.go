@@ -36,7 +36,9 @@ func (p ports) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 	if err != nil {
 		return reconcile.EdgeTable{}, unavailableEdge(err)
 	}
-	return readTable(t, s), nil
+	out := readTable(t, s)
+	describe(&out, t, s)
+	return out, nil
 }
 
 // Apply implements reconcile.Edge.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"davit/traffic"
 	"davit/web"
 )
 
@@ -22,6 +23,8 @@ type versions struct {
 	Go      string `json:"go"`
 	// Agent is null when none is running.
 	Agent *string `json:"agent"`
+	// Edge is so, too.
+	Edge *string `json:"edge"`
 }
 
 // programVersion is what the linker was told, else what Go knows of the build.
@@ -51,7 +54,7 @@ func programCommit() string {
 func versionVerb(c *console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Show the version of this program and of the running agent",
+		Short: "Show the version of this program, of the running agent and of the edge",
 		Args:  cobra.NoArgs,
 	}
 	options := c.configure(cmd)
@@ -72,6 +75,9 @@ func versionVerb(c *console) *cobra.Command {
 		if v.Agent != nil {
 			fmt.Fprintf(c.Out, "agent %s\n", *v.Agent)
 		}
+		if v.Edge != nil {
+			fmt.Fprintf(c.Out, "edge %s\n", *v.Edge)
+		}
 		return nil
 	}
 	return cmd
@@ -79,6 +85,7 @@ func versionVerb(c *console) *cobra.Command {
 
 func (c *console) versions(ctx context.Context, config Config) (versions, error) {
 	v := versions{Version: programVersion(), Commit: programCommit(), Go: runtime.Version()}
+	v.Edge = edgeVersion(ctx, config)
 	client := c.client(config)
 	defer client.Close()
 	health, err := client.Health(ctx)
@@ -87,4 +94,15 @@ func (c *console) versions(ctx context.Context, config Config) (versions, error)
 	}
 	v.Agent = &health.Version
 	return v, err
+}
+
+// edgeVersion is that of the edge, nil where none answers.
+func edgeVersion(ctx context.Context, config Config) *string {
+	client := traffic.NewClient(traffic.Socket(config.Data))
+	defer client.Close()
+	v, err := client.Versions(ctx)
+	if err != nil {
+		return nil // doctor says why
+	}
+	return &v.Program
 }
