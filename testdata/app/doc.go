@@ -6,6 +6,8 @@
 //	app healthcheck       exit 0 when /healthz of this container answers 200
 //	app migrate           a one-shot task
 //	app load [flags] URL  send requests and count who answered
+//	app callee            serve callers inside the stack, and lose none when it ends
+//	app caller [-kept] URL  be such callers, and count as load does
 //
 // What it does is said by environment variables, because those are part of an
 // image and of a compose file:
@@ -22,6 +24,9 @@
 //	MIGRATE_FOR    how long migrate takes
 //	TELL           files, between colons, that it prints at the start, with its
 //	               environment
+//	RECORDS        TCP ports, between colons, at which it echoes records
 //
-// GET and PUT of /file/PATH read and write its files.
+// GET and PUT of /file/PATH read and write its files. POST /echo answers with what it
+// was sent, and GET /socket is a WebSocket that does. It speaks HTTP/1 and HTTP/2, and
+// says in the field Served-By which container answers, as VERSION@HOSTNAME.
 package main

@@ -47,6 +47,10 @@ func run(ctx context.Context, args []string) error {
 		return healthcheck(ctx, b)
 	case "migrate":
 		return migrate(ctx, b)
+	case "callee":
+		return answerCalls(ctx, b)
+	case "caller":
+		return callNames(ctx, args, os.Stdout)
 	case "load":
 		return load(ctx, args, os.Stdout)
 	}
