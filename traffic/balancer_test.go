@@ -29,6 +29,12 @@ type rival struct {
 var rivals = map[string]func(t *testing.T, port int) rival{"haproxy": startHAProxy, "nginx": startNginx}
 
 func startHAProxy(t *testing.T, port int) rival {
+	return startHAProxyWith(t, port, "balance leastconn")
+}
+
+// startHAProxyWith has a way to choose among servers in its backend.
+func startHAProxyWith(t *testing.T, port int, balance string) rival {
+	t.Helper()
 	dir, address := t.TempDir(), freeAddress(t)
 	socket, config := filepath.Join(dir, "s"), filepath.Join(dir, "haproxy.cfg")
 	write(t, config, fmt.Sprintf(`
@@ -45,8 +51,8 @@ frontend web
     bind %s
     default_backend davit.shop.web.%d
 backend davit.shop.web.%d
-    balance leastconn
-`, socket, address, port, port))
+    %s
+`, socket, address, port, port, balance))
 	start(t, address, "haproxy", "-f", config, "-db")
 	h := &HAProxy{Socket: socket}
 	eventually(t, "haproxy answers on its socket", func() bool {

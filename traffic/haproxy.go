@@ -206,6 +206,21 @@ func (h *HAProxy) Look(ctx context.Context, t Table) (Standing, error) {
 	return out, nil
 }
 
+// Check finds out, changing nothing, whether davit may steer it, and returns its
+// backends.
+func (h *HAProxy) Check(ctx context.Context) (backends []string, err error) {
+	standing, err := h.Look(ctx, Table{})
+	if err != nil {
+		return nil, err
+	}
+	// Who is not admin is refused before it is seen that there is no such server.
+	answer, err := h.ask(ctx, "del server davit.none/none")
+	if err == nil && !strings.Contains(answer, "No such") {
+		err = fmt.Errorf("its socket lets davit only look: %s", strings.TrimSpace(answer))
+	}
+	return standing.Backends, err
+}
+
 // heldBy reports whether the servers of a backend are as g wants them.
 func (g group) heldBy(instance string, has []haproxyServer) bool {
 	for _, b := range g.ends {

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Nginx drives a running nginx through a file of upstreams, which its configuration
@@ -67,7 +69,7 @@ func (n *Nginx) Apply(ctx context.Context, t Table) error {
 	if err := replaceFile(n.File, now, upstreamMode); err != nil {
 		return err
 	}
-	err = n.command(ctx, cmp.Or(strings.Join(n.Test, "\x00"), "nginx\x00-t\x00-q"))
+	err = n.command(ctx, n.test())
 	if err != nil {
 		return errors.Join(err, n.takeBack(before))
 	}
@@ -138,6 +140,20 @@ func (n *Nginx) Look(_ context.Context, t Table) (Standing, error) {
 	}
 	return Standing{Holds: bytes.Equal(has, upstreamFile(t, has)) && n.reloaded(has), InFlight: out}, nil
 }
+
+// Check finds out, changing nothing, whether davit may write the file, see the workers,
+// and have nginx test its configuration.
+func (n *Nginx) Check(ctx context.Context) error {
+	if _, err := n.workers(); err != nil {
+		return err
+	}
+	if err := unix.Access(filepath.Dir(n.File), unix.W_OK); err != nil {
+		return fmt.Errorf("write %s: %w", n.File, err)
+	}
+	return n.command(ctx, n.test())
+}
+
+func (n *Nginx) test() string { return cmp.Or(strings.Join(n.Test, "\x00"), "nginx\x00-t\x00-q") }
 
 // upstreamLine is the head of an upstream in a file of davit's.
 var upstreamLine = regexp.MustCompile(`(?m)^upstream (davit\.\S+) \{$`)

@@ -51,6 +51,8 @@ type Config struct {
 	// AgeKeyFile opens what the repository holds encrypted; SecretsDir is where
 	// decrypted files are mounted from.
 	AgeKeyFile, SecretsDir string
+	// Balancers are the load balancers of this host, by name.
+	Balancers []BalancerConfig
 	// Policy is the file of what stacks may ask of this host.
 	Policy   string
 	Webhooks []Webhook
@@ -113,6 +115,7 @@ func (o Config) check() error {
 	if len(o.Sources) > 0 && len(o.alone) > 0 {
 		all = multierror.Append(all, reconcile.WithHint(fmt.Errorf("sources excludes %s", strings.Join(o.alone, ", ")), "write it into each source that it is for"))
 	}
+	all = multierror.Append(all, o.checkBalancers()...)
 	for i, w := range o.Webhooks {
 		if err := w.check(); err != nil {
 			all = multierror.Append(all, fmt.Errorf("webhook %d: %w", i+1, err))

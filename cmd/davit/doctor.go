@@ -157,6 +157,7 @@ func (d *doctor) checks() []check {
 		{"registry logins", quick, d.loginsCheck},
 		{"known_hosts", quick, d.knownHostsCheck},
 		{"repository", slow, d.repositoryCheck},
+		{"balancers", slow, d.balancersCheck},
 		{"clock", quick, d.clockCheck},
 		{"firewall", quick, d.firewallCheck},
 	}

@@ -73,6 +73,8 @@ func (f *file) entry(key, value *yaml.Node) {
 	switch {
 	case !ok && key.Value == "sources" && f.source == nil:
 		f.sources(value)
+	case !ok && key.Value == "balancers" && f.source == nil:
+		f.balancers(value)
 	case !ok:
 		f.wrong(key, "unknown key %q%s", key.Value, f.meant(key.Value))
 	case s.key == "env":

@@ -51,6 +51,8 @@ type host struct {
 	secrets  *secrets
 	// edge owns host ports; nil where Docker publishes all of them.
 	edge *traffic.Client
+	// balancers serve ports in its place.
+	balancers []*traffic.Steered
 	// access is how what the repository holds encrypted is read.
 	access compose.Secrets
 }
@@ -86,8 +88,11 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	}
 	work := rollout.Options{Engine: h.engine, Journal: r, Preflight: preflights{disk, h.engine, rollout.Ports{}}, Scrub: h.secrets.scrub, Logger: out.logger}
 	var board *reconcile.Switchboard
-	if edge != nil {
-		board = reconcile.NewSwitchboard(ports{edge: edge, instance: id.instance, logger: out.logger})
+	for _, b := range config.Balancers {
+		h.balancers = append(h.balancers, b.steered(config.Data))
+	}
+	if o := h.portOwner(out.logger); o != nil {
+		board = reconcile.NewSwitchboard(o)
 		work.Edge = board
 	}
 	h.executor = rollout.New(work)
@@ -107,6 +112,33 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 		Emit:  out.emit, PortHolder: rollout.PortHolder, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})
 	return h, nil
+}
+
+// portOwner is who has ports in Docker's place, nil where nobody has.
+func (h *host) portOwner(logger *slog.Logger) reconcile.Edge {
+	var edge *ports
+	if h.edge != nil {
+		edge = &ports{edge: h.edge, instance: h.instance, logger: logger}
+	}
+	switch {
+	case len(h.balancers) > 0:
+		return portDesk{edge: edge, balancers: h.balancers, instance: h.instance, logger: logger}
+	case edge != nil:
+		return *edge
+	}
+	return nil
+}
+
+// guard looks after the load balancers, until ctx ends.
+func (h *host) guard(ctx context.Context, logger *slog.Logger) {
+	if len(h.balancers) == 0 {
+		return
+	}
+	g := &traffic.Guard{
+		Balancers: h.balancers, Lookout: lookout{h.engine}, Log: logger,
+		Lost: func() { h.loop.Wake("", reconcile.TriggerDrift) },
+	}
+	g.Run(ctx)
 }
 
 // preflights must all agree.

@@ -53,6 +53,17 @@ func (c *console) configure(cmd *cobra.Command, settings ...setting) *options {
 // says reports whether the setting called key was given as a flag.
 func (o *options) says(key string) bool { return len(o.given[key].values) > 0 }
 
+// configured reports whether a configuration file is read.
+func (o *options) configured() bool { return o.path() != "" }
+
+// path is the name of the configuration file, "" for none.
+func (o *options) path() string {
+	if o.file != "" {
+		return o.file
+	}
+	return o.console.Getenv("DAVIT_CONFIG")
+}
+
 // layer is one place that settings come from.
 type layer struct {
 	config *Config
@@ -93,11 +104,7 @@ func (l *layer) apply(s setting, value string) error {
 func (o *options) load() (Config, error) {
 	c := o.console.defaults()
 	var all *multierror.Error
-	file := o.file
-	if file == "" {
-		file = o.console.Getenv("DAVIT_CONFIG")
-	}
-	if file != "" {
+	if file := o.path(); file != "" {
 		all = multierror.Append(all, readFile(file, &c)...)
 	}
 	all = multierror.Append(all, o.readVariables(&c)...)

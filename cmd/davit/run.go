@@ -229,6 +229,9 @@ func (a *agent) serve(ctx context.Context) error {
 	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
 	g.Go(func() error { a.obeyHangups(ctx); return nil })
 	g.Go(func() error { a.keepEdge(ctx); return nil })
+	if a.config.Mode != "observe" {
+		g.Go(func() error { a.host.guard(ctx, a.logger); return nil })
+	}
 	g.Go(func() error { a.keepForgetting(ctx); return nil })
 	err = g.Wait()
 	a.logger.Info("davit ends")
