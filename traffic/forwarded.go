@@ -1,6 +1,11 @@
 package traffic
 
-import "net/netip"
+import (
+	"net/http"
+	"net/netip"
+
+	"davit/traffic/http1"
+)
 
 // forwarded is what a replica is told about the client that the edge stands before:
 // the values of X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host.
@@ -31,33 +36,18 @@ func (had forwarded) onward(trusted bool, peer, host string) forwarded {
 // takes both, and without the zone, which means nothing on another host.
 func peerName(a netip.Addr) string { return a.Unmap().WithZone("").String() }
 
-// hearsay reports whether a header field is one that tells about a client from beyond
-// a proxy: only a trusted peer may send it, since applications believe it. An
-// underscore counts as a hyphen, as it does to whoever makes variables of field names.
-func hearsay[T string | []byte](name T) bool {
-	const prefix = "x-forwarded-"
-	switch {
-	case len(name) == len("forwarded") && (spells(name, "forwarded") || spells(name, "x-real-ip")):
-		return true
-	default:
-		return len(name) > len(prefix) && spells(name[:len(prefix)], prefix)
-	}
-}
-
-// spells reports whether name is word, which has lower case letters and hyphens and
-// is as long.
-func spells[T string | []byte](name T, word string) bool {
-	for i := range len(word) {
-		c := name[i]
-		switch {
-		case c == '_':
-			c = '-'
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		}
-		if c != word[i] {
-			return false
+// strip takes out of the fields of a request what a replica must not be told: what looks
+// like a field that matters to whoever makes variables of the names, and, of a peer that
+// is not trusted, what tells about a client from beyond a proxy.
+func strip(fields http.Header, trusted bool) {
+	for name := range fields {
+		switch http1.Named([]byte(name)) {
+		case http1.Disguised:
+			delete(fields, name)
+		case http1.ForwardedFor, http1.ForwardedHost, http1.ForwardedProto, http1.Forwarded:
+			if !trusted {
+				delete(fields, name)
+			}
 		}
 	}
-	return true
 }

@@ -72,18 +72,8 @@ func (c *call) prepare() {
 		client: strings.Join(h["X-Forwarded-For"], ", "),
 		proto:  h.Get("X-Forwarded-Proto"), host: h.Get("X-Forwarded-Host"),
 	}
-	if !trusted {
-		for name := range h {
-			if hearsay(name) {
-				delete(h, name)
-			}
-		}
-		for name := range c.r.Trailer { // those that are not announced are dropped as it is
-			if hearsay(name) {
-				delete(c.r.Trailer, name)
-			}
-		}
-	}
+	strip(h, trusted)
+	strip(c.r.Trailer, trusted) // those that are not announced are dropped as it is
 	on := had.onward(trusted, c.conn.peer, c.r.Host)
 	h["X-Forwarded-For"], h["X-Forwarded-Proto"] = []string{on.client}, []string{on.proto}
 	if on.host != "" {

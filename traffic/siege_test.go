@@ -163,7 +163,7 @@ func TestAnEdgeThatHasASuccessorEndsItsStreamsAtALimit(t *testing.T) {
 		if f.life.Err() != nil {
 			t.Error("cut before its time")
 		}
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
 		if f.life.Err() == nil {
 			t.Error("its streams go on without end")

@@ -115,7 +115,7 @@ func (h *Head) field(line []byte, start int32) error {
 		return bad("a field's value has control characters")
 	}
 	f := Field{line: start, colon: start + int32(colon), value: start + int32(value), end: start + int32(end),
-		next: int32(h.line), Name: named(line[:colon])}
+		next: int32(h.line), Name: Named(line[:colon])}
 	h.Fields = append(h.Fields, f)
 	return nil
 }

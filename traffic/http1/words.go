@@ -50,8 +50,8 @@ var known = [...][]struct {
 
 const forwardedPrefix = "x-forwarded-"
 
-// named finds out which name text is.
-func named(text []byte) Name {
+// Named finds out which name text is.
+func Named(text []byte) Name {
 	name := Other
 	if len(text) < len(known) {
 		for _, k := range known[len(text)] {
