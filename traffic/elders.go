@@ -72,7 +72,7 @@ func (e elders) add(ctx context.Context, state State) (State, error) {
 			state.Replicas = addReplica(state.Replicas, r)
 		}
 		for _, p := range theirs.Ports {
-			if at := slices.IndexFunc(state.Ports, func(o PortState) bool { return o.Key == p.Key }); at >= 0 {
+			if at, has := slices.BinarySearchFunc(state.Ports, p.Key, PortState.compare); has {
 				state.Ports[at].Open += p.Open
 			}
 		}

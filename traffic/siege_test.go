@@ -242,3 +242,18 @@ func TestDatagramsThatWaitForAReplicaAreBoundedTogether(t *testing.T) {
 		t.Errorf("%d bytes are counted of none", n)
 	}
 }
+
+func TestAPortWithoutSessionsDoesNotWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		f := newFront(func() time.Time { looks++; return time.Now() }, slog.New(slog.DiscardHandler), nil)
+		f.port.Store(new(Port))
+		s := &sessions{front: f, begun: make(chan struct{}, 1)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		s.sweep(ctx)
+		if looks > 0 {
+			t.Errorf("it looked %d times", looks)
+		}
+	})
+}

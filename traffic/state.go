@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"strings"
 	"syscall"
 	"time"
 
@@ -76,6 +77,8 @@ func (p PortState) HostPort() reconcile.HostPort {
 	}
 	return h
 }
+
+func (s PortState) compare(key string) int { return strings.Compare(s.Key, key) }
 
 // ReplicaState is one container, over all of its ports. It is there for as long as
 // the table names it or something it was given has not ended.

@@ -25,6 +25,8 @@ type sessions struct {
 	out   *packets
 	// serving waits for the sessions' goroutines.
 	serving sync.WaitGroup
+	// begun has word once there are sessions to be looked through.
+	begun chan struct{}
 	// held is how many bytes the sessions keep that wait for a replica.
 	held atomic.Int64
 
@@ -47,7 +49,7 @@ func (f *front) serveUDP(ctx context.Context, conn net.PacketConn) {
 		f.log.ErrorContext(ctx, "UDP cannot be served", "port", f.port.Load().Key(), "error", err)
 		return
 	}
-	s := &sessions{front: f, out: out, flows: map[flow]*udpSession{}, fresh: list.New()}
+	s := &sessions{front: f, out: out, flows: map[flow]*udpSession{}, fresh: list.New(), begun: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var sweeping sync.WaitGroup
@@ -128,6 +130,10 @@ func (s *sessions) find(ctx context.Context, from flow, now time.Time) *udpSessi
 	u.note(true, now)
 	u.fresh = s.fresh.PushBack(u)
 	s.flows[from] = u
+	select {
+	case s.begun <- struct{}{}:
+	default:
+	}
 	s.running++
 	s.front.open.Add(1)
 	s.serving.Go(func() {
@@ -184,20 +190,33 @@ func (s *sessions) ended(u *udpSession) {
 	s.running--
 }
 
-// sweep ends the sessions that are over, until ctx ends.
+// sweep ends the sessions that are over, until ctx ends. While there are none it does
+// not wake: a range may have thousands of ports.
 func (s *sessions) sweep(ctx context.Context) {
-	for {
+	for some := false; ; {
+		if !some {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.begun:
+			}
+		}
 		idle := cmp.Or(s.front.port.Load().Idle, DefaultIdle)
 		if !pause(ctx, min(sweepEvery, idle/4+1)) {
 			return
 		}
-		now := s.front.now()
-		s.mu.Lock()
-		for _, u := range s.flows {
-			if u.over(now, idle) {
-				s.drop(u)
-			}
-		}
-		s.mu.Unlock()
+		some = s.look(s.front.now(), idle)
 	}
+}
+
+// look ends the sessions that are over, and reports whether others are left.
+func (s *sessions) look(now time.Time, idle time.Duration) (some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.flows {
+		if u.over(now, idle) {
+			s.drop(u)
+		}
+	}
+	return len(s.flows) > 0
 }

@@ -85,13 +85,16 @@ func unavailableEdge(err error) error {
 // closedPorts are those of the table that the edge could not open, and why. That a
 // host has no IPv6 is none where a port is published at all of its addresses.
 func closedPorts(t traffic.Table, s traffic.State) map[reconcile.HostPort]string {
+	closed := map[string]string{} // a range may have thousands of ports
+	for _, state := range s.Ports {
+		closed[state.Key] = state.Closed
+	}
 	out := map[reconcile.HostPort]string{}
 	for _, p := range t.Ports {
-		i := slices.IndexFunc(s.Ports, func(state traffic.PortState) bool { return state.Key == p.Key() })
-		if i < 0 || s.Ports[i].Closed == "" {
+		why := closed[p.Key()]
+		if why == "" {
 			continue
 		}
-		why := s.Ports[i].Closed
 		if p.Address.Addr() != netip.IPv6Unspecified() || !strings.Contains(why, syscall.EAFNOSUPPORT.Error()) {
 			out[reconcile.HostPortOf(readPort(p))] = why
 		}

@@ -79,3 +79,18 @@ func TestPortsThatTheEdgeCannotOpenAreNamed(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// A range of a compose file may have thousands of ports, and the edge is looked at often.
+func TestManyPortsAreNotLookedUpOneByOne(t *testing.T) {
+	const many = 500
+	var table traffic.Table
+	var state traffic.State
+	for i := range uint16(many) {
+		p := traffic.Port{Address: netip.AddrPortFrom(netip.IPv4Unspecified(), 1000+i)}
+		table.Ports = append(table.Ports, p)
+		state.Ports = append(state.Ports, traffic.PortState{Key: p.Key()})
+	}
+	if n := testing.AllocsPerRun(3, func() { closedPorts(table, state) }); n > 20*many {
+		t.Errorf("to find that none of %d ports is closed takes %.0f pieces of memory", many, n)
+	}
+}
