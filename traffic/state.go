@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"strings"
 	"syscall"
 	"time"
 
