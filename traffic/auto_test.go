@@ -51,6 +51,25 @@ func TestAClientThatIsSilentAtFirstIsStillAnsweredAsHTTP(t *testing.T) {
 	}
 }
 
+// On a busy machine, or a bad line, a client's first packet comes late.
+func TestAClientThatIsSlowToBeginIsToldThatNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	s := speaking(t, func(net.Conn) {})
+	b := newBed(t, Port{Park: time.Millisecond}, s)
+	s.stop() // nobody listens there any more
+	silent := b.dial()
+	eventually(t, "a client that began in time, and was answered", func() bool {
+		began, slow := time.Now(), b.dial()
+		time.Sleep(5 * silence)
+		io.WriteString(slow, "GET / HTTP/1.1\r\nHost: a\r\n\r\n") // what is lost shows below
+		resp, err := http.ReadResponse(bufio.NewReader(slow), nil)
+		return time.Since(began) < hesitation && err == nil && resp.Header.Get(reasonField) != ""
+	})
+	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("who says nothing at all: %v", err)
+	}
+}
+
 func TestAPortWhoseServerNoLongerGreetsIsUnderstoodAgain(t *testing.T) {
 	b := newBed(t, Port{}, speaking(t, func(conn net.Conn) { io.WriteString(conn, "220 hello\r\n") }))
 	if got, err := io.ReadAll(b.dial()); err != nil || string(got) != "220 hello\r\n" {

@@ -20,6 +20,10 @@ type scout struct {
 	err      error
 }
 
+// hesitation is how long a client may still take to begin when nobody is there for it: one
+// that turns out to speak HTTP is told so, and any other is cut off.
+const hesitation = time.Second
+
 // longAgo is a deadline that wakes whoever waits.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
@@ -74,8 +78,12 @@ func (f *front) send(ctx context.Context, c *client) *scout {
 	go func() {
 		defer close(s.done)
 		s.upstream, s.begun, s.err = f.await(ctx, c)
+		enough := longAgo()
+		if s.upstream == nil && !errors.Is(s.err, errRetired) {
+			enough = time.Now().Add(hesitation)
+		}
 		if ctx.Err() == nil {
-			c.SetReadDeadline(longAgo()) // of a connection that is closed nobody waits
+			c.SetReadDeadline(enough) // of a connection that is closed nobody waits
 		}
 	}()
 	return s
