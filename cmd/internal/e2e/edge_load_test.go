@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -44,6 +45,9 @@ func TestMixedLoadThroughReplacements(t *testing.T) {
 	for n := 1; n <= replacements && !load.Failed(); n++ {
 		commit = m.declare(n)
 		r.poll()
+		if *soak {
+			m.disturb(n)
+		}
 		r.eventually(fmt.Sprintf("version %s to answer requests of every kind", version(n)), func() bool {
 			return load.Reached(version(n)) || load.Failed()
 		})
@@ -89,6 +93,26 @@ func (m *mixed) declare(n int) string {
 	return m.push("", service("web", image,
 		fmt.Sprintf(`ports: ["%s:8080", "%s:9000", "%s:9001"]`, m.at(0), m.at(1), m.at(2)),
 		fmt.Sprintf(`x-davit: {monitor: 0s, standby: {for: 0s}, drain: {timeout: %s, streams: %s}, ports: {"9001": {protocol: tcp}}}`, drainTimeout, drainStreams)))
+}
+
+// disturb has the edge upgraded in the middle of some replacements, and the agent killed
+// in the middle of others.
+func (m *mixed) disturb(n int) {
+	m.Helper()
+	if n%10 != 4 && n%10 != 7 {
+		return
+	}
+	m.eventually("the new container to run", func() bool { return len(m.stack.Running("web")) > 1 })
+	switch n % 10 {
+	case 4:
+		upgrade := exec.CommandContext(m.Context(), testbed.Davit(m), "edge", "--data", m.agent.Data, "--engine", m.agent.Host, "--takeover", "--detach")
+		if out, err := upgrade.CombinedOutput(); err != nil {
+			m.Fatalf("upgrade the edge: %v\n%s", err, out)
+		}
+	case 7:
+		m.agent.Kill()
+		m.agent.Start()
+	}
 }
 
 // judge makes sure that no request failed, that every stream ended as it should, and

@@ -70,20 +70,18 @@ func (v *visitor) ask(ctx context.Context) (Server, error) {
 	return by, err
 }
 
-// send makes a request. One that net/http had to make twice has failed: most clients
-// make none twice.
+// send makes a request. One that net/http had to send twice has failed: most clients
+// send none twice. That it took another connection before it had sent anything is no
+// failure: it finds out so itself when a server of HTTP/2 asks it to go elsewhere.
 func (v *visitor) send(ctx context.Context, method, path string, body []byte) (by Server, answer []byte, err error) {
 	var tries atomic.Int64
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tries.Add(1) }})
-	q, err := http.NewRequestWithContext(ctx, method, "http://"+v.at+path, nil)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { tries.Add(1) }})
+	q, err := http.NewRequestWithContext(ctx, method, "http://"+v.at+path, bytes.NewReader(body))
 	if err != nil {
 		return by, nil, err
 	}
-	if len(body) > 0 {
-		q.Body = io.NopCloser(bytes.NewReader(body))
-		if v.asked%4 < 2 { // else it is sent in chunks, or frames, of which nobody knows how many come
-			q.ContentLength = int64(len(body))
-		}
+	if len(body) > 0 && v.asked%4 < 2 {
+		q.ContentLength = -1 // it is sent in chunks, or frames, of which nobody knows how many come
 	}
 	a, err := v.client.Do(q)
 	if err != nil {
