@@ -38,14 +38,26 @@ func (d *doctor) edgeCheck(ctx context.Context) []finding {
 		return failed(name, err, "look at its log; `davit edge --takeover` takes its place")
 	}
 	found := []finding{d.edgeVersion(v, s)}
+	found = append(found, d.edgeOwner(s)...)
 	found = append(found, d.edgeSupervisor(v)...)
 	if s.Blind != "" {
 		found = append(found, finding{name, levelFail, "it cannot look at the engine: " + s.Blind,
-			"let the edge's user read the engine's socket, or name another with --engine; until then it cannot tell whose an address is after the engine's restart"})
+			"let the edge's user read the engine's socket, or name another with --engine; until then it serves only containers whose processes it sees"})
 	}
 	found = append(found, d.edgePorts(s)...)
 	found = append(found, edgeReplicas(s, d.now())...)
 	return append(found, d.edgeFirewall(s)...)
+}
+
+// edgeOwner says when the edge serves another davit than the one of this data directory,
+// which is what is left of one that lost its identity.
+func (d *doctor) edgeOwner(s traffic.State) []finding {
+	id, err := recognise(d.config.Data)
+	if err != nil || s.Instance == "" || s.Instance == id.instance {
+		return nil // another check says what is wrong with the identity
+	}
+	return one("edge", levelWarn, fmt.Sprintf("it serves what the davit %s told it, and here is %s", s.Instance, id.instance),
+		"the agent takes over what is served when it next changes that; it takes over the containers with `davit adopt STACK --take-over`")
 }
 
 // noEdge is what it means that none runs.
@@ -126,7 +138,7 @@ func edgeReplicas(s traffic.State, now time.Time) []finding {
 			found = append(found, finding{"edge replicas", levelWarn, where + " is passed over: " + r.Reason, "`docker logs " + r.Container[:min(12, len(r.Container))] + "`"})
 		case !r.Confirmed && !r.Draining && now.Sub(s.Since) > doubtful:
 			found = append(found, finding{"edge replicas", levelWarn, where + " gets nothing: whose its address is has not been confirmed",
-				"the engine has to answer the edge, or the agent"})
+				"the engine has to answer the edge, or the edge to see the host's processes, as with `pid: host` in a container"})
 		}
 	}
 	return found

@@ -69,6 +69,7 @@ func TestDoctorSaysWhatIsWrongWithTheEdgeAndWhatToDo(t *testing.T) {
 		"of a container":            {supervised("/system.slice/docker-4f1c.scope"), finding{"edge supervisor", levelOK, "container", ""}},
 		"of nobody":                 {supervised("/user.slice/session-2.scope"), finding{"edge supervisor", levelWarn, "nobody after a reboot", "davit-edge.service"}},
 		"blind":                     {says(func(e *fakeEdge) { e.state.Blind = "permission denied" }), finding{"edge", levelFail, "cannot look at the engine: permission denied", "socket"}},
+		"one of another davit":      {says(func(e *fakeEdge) { e.state.Instance = "former" }), finding{"edge", levelWarn, "what the davit former told it", "--take-over"}},
 		"a port of another program": {func(t *testing.T, d *doctor) { taken(d, "nginx (process 9)") }, finding{"edge ports", levelFail, "tcp 0.0.0.0:80 of web in shop is not open: bind: address already in use; nginx (process 9) has it", "stop that program"}},
 		"a port of nobody knows":    {func(t *testing.T, d *doctor) { taken(d, "") }, finding{"edge ports", levelFail, "address already in use", "ss -lnp"}},
 		"clients that wait": {says(func(e *fakeEdge) { e.state.Ports[0].Parked, e.state.Ports[0].Waiting = then.Add(-time.Minute), 3 }),
