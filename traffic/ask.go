@@ -106,7 +106,7 @@ func (t *talk) ask(ctx context.Context) error {
 		if over(l.cutRequests) {
 			k.TCPConn.Close() // whoever cut it may not have seen it
 		}
-		x.got, err = k.ask(x.out, x.reply, x.whole, x.repeatable())
+		x.got, err = k.ask(x.out, x.reply, x.whole)
 		if err == nil || x.whole && isTimeout(err) {
 			if !x.whole {
 				t.upload = t.send(k)

@@ -20,9 +20,6 @@ const (
 	// freshly is how long a connection may have been idle to be trusted with a request
 	// that cannot be made again: servers close idle ones after seconds.
 	freshly = time.Second
-	// instant is how long ago a connection may have been used to be good unseen for a
-	// request that can be made again: looking is a system call.
-	instant = time.Millisecond
 	// linkPatience is how long an answer is waited for before what else might have happened
 	// is looked at. It is exact to within a factor of two, so as not to be set for every
 	// request.
@@ -54,18 +51,9 @@ type link struct {
 	out, in  []byte
 	wait     bool
 	sent, n  int
-	phase    linkPhase
+	asked    bool
 	received error
 }
-
-// linkPhase is how far ask has come.
-type linkPhase int
-
-const (
-	linkLooks linkPhase = iota
-	linkSays
-	linkHears
-)
 
 const (
 	linkIdle = iota
@@ -93,19 +81,17 @@ func (k *link) Close() error {
 // ask sends out. If wait is true, it then reads the beginning of what the replica
 // answers into in. It makes sure that nothing has come before: neither the end of the
 // connection, nor an answer to a request that was never made. An errStale has sent
-// nothing. What may be asked again is asked without looking, of a replica that has
-// answered over this connection an instant ago.
-func (k *link) ask(out, in []byte, wait, again bool) (n int, err error) {
-	now := time.Now()
-	k.bound(now)
-	k.out, k.in, k.wait, k.phase, k.sent, k.n, k.received = out, in, wait, linkLooks, 0, 0, nil
-	if again && k.kept && now.Sub(k.idle) < instant {
-		k.phase = linkSays
-	}
+// nothing.
+//
+// The look is a system call, and is never left out: a replica that said more than its
+// answer, a body to HEAD for one, would answer another client with it.
+func (k *link) ask(out, in []byte, wait bool) (n int, err error) {
+	k.bound(time.Now())
+	k.out, k.in, k.wait, k.asked, k.sent, k.n, k.received = out, in, wait, false, 0, 0, nil
 	err = k.raw.Read(k.attempt)
 	k.out, k.in = nil, nil
 	switch {
-	case k.phase == linkLooks:
+	case !k.asked:
 		return 0, errStale
 	case err != nil:
 		return 0, err
@@ -125,8 +111,7 @@ func (k *link) ask(out, in []byte, wait, again bool) (n int, err error) {
 // the first finds nothing, the write may follow at once, and the runtime wakes this up
 // again once there is something to read.
 func (k *link) step(fd uintptr) bool {
-	switch k.phase {
-	case linkHears:
+	if k.asked {
 		n, err := quickly(syscall.SYS_READ, fd, k.in)
 		switch {
 		case err == syscall.EAGAIN:
@@ -138,12 +123,11 @@ func (k *link) step(fd uintptr) bool {
 		}
 		k.n = max(0, n)
 		return true
-	case linkLooks:
-		if _, err := quickly(syscall.SYS_READ, fd, k.in[:1]); err != syscall.EAGAIN {
-			return true
-		}
 	}
-	k.phase = linkHears
+	if _, err := quickly(syscall.SYS_READ, fd, k.in[:1]); err != syscall.EAGAIN {
+		return true
+	}
+	k.asked = true
 	n, err := quickly(syscall.SYS_WRITE, fd, k.out)
 	k.sent = max(0, n)
 	if err != nil && err != syscall.EAGAIN {

@@ -257,3 +257,29 @@ func TestAPortWithoutSessionsDoesNotWake(t *testing.T) {
 		}
 	})
 }
+
+// A replica that says more than it should must not answer the next client with it,
+// however soon that one asks, and whatever it asks for.
+func TestAConnectionIsLookedAtHoweverShortlyItWasUsedBefore(t *testing.T) {
+	said := make(chan struct{})
+	s := speaking(t, func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+		close(said)
+		io.Copy(io.Discard, conn)
+	})
+	conn, err := net.Dial("tcp", s.address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-said
+	k, err := newLink(conn.(*net.TCPConn), s.address, new(links))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	k.kept, k.idle = true, time.Now()
+	got := make([]byte, 1024)
+	if n, err := k.ask([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), got, true); err != errStale {
+		t.Errorf("the answer is %q, %v", got[:n], err)
+	}
+}
