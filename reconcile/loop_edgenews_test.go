@@ -123,6 +123,9 @@ func TestTheStatusSaysWhoServesAPortAndWhatIsStillDone(t *testing.T) {
 				for _, p := range s.Ports {
 					out = append(out, fmt.Sprintf("%s %s %q", p.Port, p.Owner, p.Trouble))
 				}
+				for _, e := range s.Ejected {
+					out = append(out, e.Replica+" is passed over: "+e.Reason)
+				}
 				for _, d := range s.Draining {
 					out = append(out, fmt.Sprintf("%s drains %d+%d for %s more", d.Replica, d.Requests, d.Streams, time.Until(d.Until).Round(time.Minute)))
 				}
@@ -144,10 +147,12 @@ func TestTheStatusSaysWhoServesAPortAndWhatIsStillDone(t *testing.T) {
 		h.pass(10 * time.Minute)
 		edge.Take(reconcile.HostPort{Network: "tcp", Port: 80}, true)
 		h.pass(10 * time.Second)
-		h.expect("closed", ports(), `80 edge "address already in use"`)
+		edge.Eject("web/3", "it fails")
+		h.expect("closed", ports(), `80 edge "address already in use", web/3 is passed over: it fails`)
+		edge.Eject("web/3", "")
 		edge.Die()
 		h.pass(10 * time.Second)
-		h.expect("away", ports(), `80 edge "look at the edge: the edge does not answer"`)
+		h.expect("away", ports(), `80 edge "the edge is away"`)
 		if e := h.loop.EdgeStatus(); e == nil || e.Away == "" {
 			t.Errorf("the edge is %+v", e)
 		}

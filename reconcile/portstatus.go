@@ -53,7 +53,7 @@ func portStatuses(s compose.Service, stack string, t *EdgeTable, owned []Contain
 			continue
 		}
 		for _, h := range c.Published {
-			add(PortStatus{Port: h.String(), Owner: ownerDocker})
+			add(PortStatus{Port: h.plain(), Owner: ownerDocker})
 		}
 		for _, port := range c.Edge {
 			left[port] = true
@@ -62,12 +62,18 @@ func portStatuses(s compose.Service, stack string, t *EdgeTable, owned []Contain
 	for _, p := range s.Ports {
 		switch h := HostPortOf(p); {
 		case left[p.Container()] && t != nil && t.Away != "":
-			add(PortStatus{Port: h.String(), Owner: ownerEdge, Trouble: t.Away})
+			add(PortStatus{Port: h.plain(), Owner: ownerEdge, Trouble: "the edge is away"})
 		default:
-			add(PortStatus{Port: h.String()})
+			add(PortStatus{Port: h.plain()})
 		}
 	}
 	return out
+}
+
+// plain is the port without who serves it: "8080".
+func (h HostPort) plain() string {
+	h.Balancer = ""
+	return h.String()
 }
 
 // Who has a port, besides load balancers.
@@ -75,12 +81,27 @@ const ownerEdge, ownerDocker = "edge", "docker"
 
 // portStatus is how a port stands that t has.
 func (t *EdgeTable) portStatus(h HostPort) PortStatus {
-	out := PortStatus{Port: h.String(), Owner: ownerEdge, Trouble: t.Closed[h]}
+	out := PortStatus{Port: h.plain(), Owner: ownerEdge, Trouble: t.Closed[h]}
 	if b, found := t.Balancer(h.Balancer); found {
 		out.Owner, out.Trouble = b.Name, b.Away
 	}
 	if p, parked := t.Parked[h]; parked && out.Trouble == "" {
 		out.Trouble = fmt.Sprintf("no replica is ready; %d wait, each up to %s", p.Waiting, brief(p.Limit))
+	}
+	return out
+}
+
+// ejectStatuses are the members of a service that the edge passes over.
+func ejectStatuses(stack, service string, t *EdgeTable) []EjectStatus {
+	out := []EjectStatus{}
+	if t == nil {
+		return out
+	}
+	r, _ := t.Route(stack, service)
+	for _, m := range r.Members {
+		if m.Ejected != "" {
+			out = append(out, EjectStatus{Replica: m.Name, Container: m.Container, Reason: m.Ejected})
+		}
 	}
 	return out
 }

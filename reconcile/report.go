@@ -99,6 +99,7 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 		owned := l.observed.ownedBy(s.name, l.Instance)
 		row := serviceStatus(service, images[service.Name], owned)
 		row.Ports = portStatuses(service, s.name, edge, owned)
+		row.Ejected = ejectStatuses(s.name, service.Name, edge)
 		row.Draining = drainStatuses(s.name, service.Name, edge, l.Now())
 		row.Stopped = parked(service.Name, s.controls.Stops, owned, row.Desired-row.Ready)
 		missing += max(row.Desired-row.Ready-row.Stopped, 0)

@@ -59,6 +59,8 @@ type ServiceStatus struct {
 	Ports []PortStatus `json:"ports"`
 	// Draining are the containers that get nothing new and have not finished.
 	Draining []DrainStatus `json:"draining"`
+	// Ejected are the containers that the edge passes over for a while, since they fail.
+	Ejected []EjectStatus `json:"ejected"`
 }
 
 // PortStatus is who serves a host port.
@@ -69,6 +71,13 @@ type PortStatus struct {
 	Owner string `json:"owner"`
 	// Trouble is why nobody answers there, "" where somebody does.
 	Trouble string `json:"trouble"`
+}
+
+// EjectStatus is why a container is passed over.
+type EjectStatus struct {
+	Replica   string `json:"replica"`
+	Container string `json:"container"`
+	Reason    string `json:"reason"`
 }
 
 // DrainStatus is what a container has left to do.

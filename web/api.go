@@ -23,7 +23,7 @@ func NewStatus(stacks []reconcile.StackStatus, sources []SourceStatus) Status {
 		services := make([]reconcile.ServiceStatus, len(stack.Services))
 		for j, service := range stack.Services {
 			service.Containers = list(service.Containers)
-			service.Ports, service.Draining = list(service.Ports), list(service.Draining)
+			service.Ports, service.Draining, service.Ejected = list(service.Ports), list(service.Draining), list(service.Ejected)
 			services[j] = service
 		}
 		stack.Services = services

@@ -120,6 +120,11 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 		for _, trouble := range portTroubles(k) {
 			t.note("port", trouble)
 		}
+		for _, service := range k.Services {
+			for _, e := range service.Ejected {
+				t.note("passed over", e.Replica+": "+e.Reason)
+			}
+		}
 	}
 	t.print()
 	if detailed {
@@ -168,8 +173,8 @@ func (s *statusCommand) services(k reconcile.StackStatus) {
 		t.row(plain(service.Name), plain(fmt.Sprintf("%d/%d", service.Ready, service.Desired)),
 			plain(service.Image), plain(portOwners(service.Ports)), plain(strings.Join(short, " ")))
 		for _, d := range service.Draining {
-			t.note("draining", fmt.Sprintf("%s for %s: %d requests, %d streams, until %s", d.Replica, ago(s.Now(), d.Since),
-				d.Requests, d.Streams, d.Until.Format(time.TimeOnly)))
+			t.note("draining", fmt.Sprintf("%s for %s: %d requests, %d streams, cut in %s", d.Replica, ago(s.Now(), d.Since),
+				d.Requests, d.Streams, max(0, d.Until.Sub(s.Now())).Round(time.Second)))
 		}
 	}
 	t.print()
