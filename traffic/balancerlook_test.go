@@ -251,7 +251,8 @@ func TestALoadBalancerHandsNothingToAnAddressThatNobodyVouchesFor(t *testing.T) 
 	f := &fakeBalancer{}
 	steered := NewSteered(t.TempDir(), "front", "haproxy", f)
 	one := backend(1)
-	table := Table{Instance: "i", Generation: 1, Ports: []Port{{Stack: "shop", Service: "web", Target: 80, Backends: []Backend{one}}}}
+	// One that drains is about to end, and gets nothing new anyway.
+	table := Table{Instance: "i", Generation: 1, Ports: []Port{{Stack: "shop", Service: "web", Target: 80, Backends: []Backend{one, drained(backend(2))}}}}
 	if err := steered.Apply(t.Context(), table); err != nil {
 		t.Fatal(err)
 	}

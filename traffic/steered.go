@@ -128,7 +128,7 @@ func (s *Steered) vouch(ctx context.Context, believed func(Backend) bool, log *s
 	}
 	barred, news := map[abode]bool{}, false
 	for _, b := range t.ends() {
-		if !believed(b) {
+		if b.Drain == nil && !believed(b) {
 			barred[abodeOf(b)] = true
 		}
 		news = news || barred[abodeOf(b)] != s.barred[abodeOf(b)]

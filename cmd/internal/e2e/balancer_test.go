@@ -203,6 +203,12 @@ func TestNothingIsStoppedForAnHAProxyThatIsDown(t *testing.T) {
 	b.agent.Start()
 	b.waitCommit(commit)
 	old := ids(b.stack.Containers())
+	b.steered()
+	// What dies and is started again is another one to the load balancer.
+	b.crash(old[0])
+	b.eventually("the dead container to be noticed", func() bool { return !strings.HasPrefix(b.version(), "200") })
+	b.answers("1.0")
+	b.waitCommit(commit)
 
 	late := b.declare("2.0", testbed.App{HealthyAfter: 2 * time.Second}, ", progress_timeout: 3s")
 	b.poll()
@@ -228,6 +234,30 @@ func TestNothingIsStoppedForAnHAProxyThatIsDown(t *testing.T) {
 	b.start("tcp", b.url)
 	b.waitCommit(commit)
 	b.answers("3.0")
+}
+
+// crash ends a container's process.
+func (b *balanced) crash(id string) {
+	b.Helper()
+	var found struct{ State struct{ Pid int } }
+	if err := b.bed.Engine.Ask(b.Context(), "/containers/"+id+"/json", nil, &found); err != nil {
+		b.Fatal(err)
+	}
+	if err := syscall.Kill(found.State.Pid, syscall.SIGKILL); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// steered checks what operators are shown of a service that is served.
+func (b *balanced) steered() {
+	b.Helper()
+	if got := b.agent.CLI("status", b.stack.Name); !strings.Contains(got.Stdout, "8080 front") {
+		b.Errorf("status shows %s%s", got.Stdout, got.Stderr)
+	}
+	got := b.agent.CLI("doctor", "--config", filepath.Join(b.dir, "davit.yaml"))
+	if !strings.Contains(got.Stdout, "balancers: haproxy front: can be steered, for 1 ports of stacks") {
+		b.Errorf("the doctor says %s%s", got.Stdout, got.Stderr)
+	}
 }
 
 func newNginx(t *testing.T) *balanced {
