@@ -116,17 +116,14 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 
 // portOwner is who has ports in Docker's place, nil where nobody has.
 func (h *host) portOwner(logger *slog.Logger) reconcile.Edge {
-	var edge *ports
+	var edge reconcile.Edge
 	if h.edge != nil {
-		edge = &ports{edge: h.edge, instance: h.instance, logger: logger}
+		edge = ports{edge: h.edge, instance: h.instance, logger: logger}
 	}
-	switch {
-	case len(h.balancers) > 0:
-		return portDesk{edge: edge, balancers: h.balancers, instance: h.instance, logger: logger}
-	case edge != nil:
-		return *edge
+	if len(h.balancers) == 0 {
+		return edge
 	}
-	return nil
+	return portDesk{edge: edge, balancers: h.balancers, instance: h.instance, logger: logger}
 }
 
 // guard looks after the load balancers, until ctx ends.

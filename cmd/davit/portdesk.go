@@ -20,7 +20,7 @@ import (
 // table, of which the edge and each load balancer get their part.
 type portDesk struct {
 	// edge is nil where there is none.
-	edge      *ports
+	edge      reconcile.Edge
 	balancers []*traffic.Steered
 	instance  string
 	logger    *slog.Logger

@@ -144,6 +144,49 @@ func TestALoadBalancerThatIsAwayKeepsNobodyElse(t *testing.T) {
 	}
 }
 
+// plainEdge takes every table.
+type plainEdge struct{ table reconcile.EdgeTable }
+
+func (e *plainEdge) Look(context.Context) (reconcile.EdgeTable, error) { return e.table, nil }
+
+func (e *plainEdge) Apply(_ context.Context, t reconcile.EdgeTable) error {
+	if t.Generation <= e.table.Generation {
+		return fmt.Errorf("generation %d is not newer than %d", t.Generation, e.table.Generation)
+	}
+	e.table = t
+	return nil
+}
+
+func TestAnEdgeAndALoadBalancerShareATable(t *testing.T) {
+	front, edge := &fakeFront{}, &plainEdge{}
+	board := reconcile.NewSwitchboard(portDesk{edge: edge, instance: "here", logger: slog.New(slog.DiscardHandler),
+		balancers: []*traffic.Steered{traffic.NewSteered(t.TempDir(), "front", "haproxy", front)}})
+	published := compose.PublishedPort{Network: "tcp", Host: 443, Target: 8443}
+	if _, err := shifted(board, "web", containerOf(1), published, via("front", 8080))(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := edge.table.Route("shop", "web"); len(r.Ports) != 1 || r.Ports[0].Host != 443 || len(r.Members) != 1 {
+		t.Errorf("the edge was told %+v", edge.table)
+	}
+	if got := look(t, board); got.Absent || got.Generation == 0 {
+		t.Errorf("the table is %+v", got)
+	}
+	front.err = fmt.Errorf("%w: no such file", traffic.ErrBalancerAway)
+	if _, err := shifted(board, "web", containerOf(2), published, via("front", 8080))(t.Context()); err == nil {
+		t.Error("half of a service was handed over")
+	}
+	if r, _ := edge.table.Route("shop", "web"); len(r.Members) != 1 || r.Members[0].Container != "c1" {
+		t.Errorf("the edge went ahead: %+v", r)
+	}
+	if _, err := shifted(board, "db", containerOf(3), compose.PublishedPort{Network: "tcp", Host: 5432, Target: 5432})(t.Context()); err != nil {
+		t.Errorf("what only the edge serves: %v", err)
+	}
+	edge.table = reconcile.EdgeTable{}
+	if got := look(t, board); got.Generation != 0 {
+		t.Errorf("an edge without a table is not seen: generation %d", got.Generation)
+	}
+}
+
 func TestARefusalIsToldToWhoAskedForIt(t *testing.T) {
 	front, back := &fakeFront{err: errors.New("[emerg] no")}, &fakeFront{}
 	board := desk(t, map[string]*fakeFront{"front": front, "back": back})
