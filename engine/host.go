@@ -23,6 +23,8 @@ type Host struct {
 	CgroupVersion string
 	// Rootless and UserNamespaces say that root in a container is not root here.
 	Rootless, UserNamespaces bool
+	// Apart is why the host reaches none of its containers, "" where it can.
+	Apart string
 	// Memory is in bytes.
 	Memory int64
 	// Clock is the engine's; the zero time if it does not say.
@@ -64,6 +66,7 @@ func (e *Engine) Host(ctx context.Context) (Host, error) {
 			h.Rootless = h.Rootless || o == "name=rootless"
 			h.UserNamespaces = h.UserNamespaces || o == "name=userns"
 		}
+		h.Apart = secluded(info)
 		h.TooOld = versions.LessThan(h.APIVersion, oldestAPI)
 		h.Subnets, h.DefaultPools = defaultSubnets, len(info.DefaultAddressPools) == 0
 		if !h.DefaultPools {

@@ -33,6 +33,12 @@ func TestWhatGoesWrongAtTheEdgeIsToldOnceAndThatItIsOver(t *testing.T) {
 	}{
 		"it is away": {(*enginetest.Edge).Die, (*enginetest.Edge).Revive,
 			"error EdgeLost /: look at the edge: the edge does not answer; its ports are served again once it is back\ninfo EdgeRecovered /: the edge answers again"},
+		"a load balancer is away": {
+			func(x *enginetest.Edge) {
+				x.Balance(reconcile.Balancer{Name: "front", Kind: "haproxy", Away: "haproxy front: no socket"})
+			},
+			func(x *enginetest.Edge) { x.Balance(reconcile.Balancer{Name: "front", Kind: "haproxy"}) },
+			"error EdgeLost /: haproxy front: no socket; it cannot be told of new replicas\ninfo EdgeRecovered /: haproxy front answers again"},
 		"it was started anew": {(*enginetest.Edge).Restart, func(*enginetest.Edge) {},
 			"error EdgeLost /: the edge has ended and was started anew: connections to its ports were lost\ninfo EdgeRecovered /: the edge answers again"},
 		"another program has a port": {func(x *enginetest.Edge) { x.Take(port, true) }, func(x *enginetest.Edge) { x.Take(port, false) },

@@ -52,7 +52,7 @@ func (p *planner) assign(u *unit) error {
 		return &Stalled{Reason: fmt.Sprintf("service %s", u.Name), Err: err}
 	}
 	if bar == "" && p.desired.Handover == HandoverNever {
-		bar = "the stack was adopted with it, and davit adopt " + p.project.Name + " would hand it over"
+		bar = "the stack was adopted with it, and davit adopt " + p.project.Name + " would hand it over, with one short gap"
 	}
 	switch {
 	case !rules.StartFirst:

@@ -44,6 +44,9 @@ func (d *doctor) edgeCheck(ctx context.Context) []finding {
 		found = append(found, finding{name, levelFail, "it cannot look at the engine: " + s.Blind,
 			"let the edge's user read the engine's socket, or name another with --engine; until then it serves only containers whose processes it sees"})
 	}
+	if h, err := d.engine.Host(ctx); err == nil && h.Apart != "" {
+		found = append(found, finding{name, levelWarn, h.Apart + ": Docker keeps every port", "set edge to off; without a gap, ports need an engine whose containers the host reaches"})
+	}
 	found = append(found, d.edgePorts(s)...)
 	found = append(found, edgeReplicas(s, d.now())...)
 	return append(found, d.edgeFirewall(s)...)

@@ -14,19 +14,19 @@ import (
 	"davit/traffic"
 )
 
-// fakeEdge is an edge that says what a test wants.
-type fakeEdge struct {
+// toldEdge is an edge that says what a test wants.
+type toldEdge struct {
 	versions traffic.Versions
 	state    traffic.State
 	err      error
 }
 
-func (f *fakeEdge) Versions(context.Context) (traffic.Versions, error) { return f.versions, f.err }
-func (f *fakeEdge) State(context.Context) (traffic.State, error)       { return f.state, f.err }
+func (f *toldEdge) Versions(context.Context) (traffic.Versions, error) { return f.versions, f.err }
+func (f *toldEdge) State(context.Context) (traffic.State, error)       { return f.state, f.err }
 
 // healthyEdge serves one port, with one replica behind it.
-func healthyEdge() *fakeEdge {
-	return &fakeEdge{
+func healthyEdge() *toldEdge {
+	return &toldEdge{
 		versions: traffic.Versions{Name: "davit edge", Program: programVersion(), PID: 812, Oldest: 1, Newest: 1},
 		state: traffic.State{Generation: 4, Since: then.Add(-time.Hour),
 			Ports: []traffic.PortState{{Key: "tcp 0.0.0.0:80", Stack: "shop", Service: "web"},
@@ -36,13 +36,13 @@ func healthyEdge() *fakeEdge {
 }
 
 func TestDoctorSaysWhatIsWrongWithTheEdgeAndWhatToDo(t *testing.T) {
-	says := func(change func(*fakeEdge)) func(*testing.T, *doctor) {
-		return func(_ *testing.T, d *doctor) { change(d.edge.(*fakeEdge)) }
+	says := func(change func(*toldEdge)) func(*testing.T, *doctor) {
+		return func(_ *testing.T, d *doctor) { change(d.edge.(*toldEdge)) }
 	}
 	none := func(setting string, served bool) func(*testing.T, *doctor) {
 		return func(t *testing.T, d *doctor) {
 			d.config.Edge = setting
-			d.edge.(*fakeEdge).err = traffic.ErrNoEdge
+			d.edge.(*toldEdge).err = traffic.ErrNoEdge
 			if served {
 				write(t, filepath.Join(traffic.Dir(d.config.Data), "table"), "{}", 0o600)
 			}
@@ -57,28 +57,33 @@ func TestDoctorSaysWhatIsWrongWithTheEdgeAndWhatToDo(t *testing.T) {
 		change func(*testing.T, *doctor)
 		want   finding // Seen and Advice are parts
 	}{
-		"one serves":                {says(func(*fakeEdge) {}), finding{"edge", levelOK, "serves table 4: 2 ports, 1 replicas", ""}},
+		"one serves":                {says(func(*toldEdge) {}), finding{"edge", levelOK, "serves table 4: 2 ports, 1 replicas", ""}},
 		"none, and none asked for":  {none("auto", false), finding{"edge", levelOK, "replaced with a gap", "davit-edge.service"}},
 		"none, and one has served":  {none("auto", true), finding{"edge", levelFail, "nobody answers at its ports", "systemctl enable --now davit-edge"}},
 		"none, and one is asked":    {none("on", false), finding{"edge", levelFail, "the setting edge is on", "davit edge"}},
 		"off":                       {none("off", true), finding{"edge", levelOK, "off: Docker", ""}},
 		"one though it is off":      {func(_ *testing.T, d *doctor) { d.config.Edge = "off" }, finding{"edge", levelWarn, "process 812 serves, and the setting edge is off", "auto"}},
-		"one that does not answer":  {says(func(e *fakeEdge) { e.err = errors.New("EOF") }), finding{"edge", levelFail, "EOF", "--takeover"}},
-		"an older one":              {says(func(e *fakeEdge) { e.versions.Program = "v0.9.0" }), finding{"edge", levelWarn, "version v0.9.0 serves table 4", "systemctl reload davit-edge"}},
+		"one that does not answer":  {says(func(e *toldEdge) { e.err = errors.New("EOF") }), finding{"edge", levelFail, "EOF", "--takeover"}},
+		"an older one":              {says(func(e *toldEdge) { e.versions.Program = "v0.9.0" }), finding{"edge", levelWarn, "version v0.9.0 serves table 4", "systemctl reload davit-edge"}},
 		"of systemd":                {supervised("/system.slice/davit-edge.service"), finding{"edge supervisor", levelOK, "systemd", ""}},
 		"of a container":            {supervised("/system.slice/docker-4f1c.scope"), finding{"edge supervisor", levelOK, "container", ""}},
 		"of nobody":                 {supervised("/user.slice/session-2.scope"), finding{"edge supervisor", levelWarn, "nobody after a reboot", "davit-edge.service"}},
-		"blind":                     {says(func(e *fakeEdge) { e.state.Blind = "permission denied" }), finding{"edge", levelFail, "cannot look at the engine: permission denied", "socket"}},
-		"one of another davit":      {says(func(e *fakeEdge) { e.state.Instance = "former" }), finding{"edge", levelWarn, "what the davit former told it", "--take-over"}},
+		"blind":                     {says(func(e *toldEdge) { e.state.Blind = "permission denied" }), finding{"edge", levelFail, "cannot look at the engine: permission denied", "socket"}},
+		"one of another davit":      {says(func(e *toldEdge) { e.state.Instance = "former" }), finding{"edge", levelWarn, "what the davit former told it", "--take-over"}},
 		"a port of another program": {func(t *testing.T, d *doctor) { taken(d, "nginx (process 9)") }, finding{"edge ports", levelFail, "tcp 0.0.0.0:80 of web in shop is not open: bind: address already in use; nginx (process 9) has it", "stop that program"}},
 		"a port of nobody knows":    {func(t *testing.T, d *doctor) { taken(d, "") }, finding{"edge ports", levelFail, "address already in use", "ss -lnp"}},
-		"clients that wait": {says(func(e *fakeEdge) { e.state.Ports[0].Parked, e.state.Ports[0].Waiting = then.Add(-time.Minute), 3 }),
+		"a rootless engine": {func(_ *testing.T, d *doctor) {
+			f := d.engine.(fakeHost)
+			f.host.Apart = "the engine is rootless, and the host does not reach its containers"
+			d.engine = f
+		}, finding{"edge", levelWarn, "the engine is rootless", "edge to off"}},
+		"clients that wait": {says(func(e *toldEdge) { e.state.Ports[0].Parked, e.state.Ports[0].Waiting = then.Add(-time.Minute), 3 }),
 			finding{"edge ports", levelWarn, "no replica that is ready for 1m0s, and 3 wait", "davit status shop"}},
-		"a replica that fails": {says(func(e *fakeEdge) {
+		"a replica that fails": {says(func(e *toldEdge) {
 			e.state.Replicas[0].Ejected, e.state.Replicas[0].Reason = true, "it cannot be reached"
 		}),
 			finding{"edge replicas", levelWarn, "web/1 of shop is passed over: it cannot be reached", "docker logs 4f1c00000000"}},
-		"a replica in doubt": {says(func(e *fakeEdge) { e.state.Replicas[0].Confirmed = false }), finding{"edge replicas", levelWarn, "web/1 of shop gets nothing", "engine"}},
+		"a replica in doubt": {says(func(e *toldEdge) { e.state.Replicas[0].Confirmed = false }), finding{"edge replicas", levelWarn, "web/1 of shop gets nothing", "engine"}},
 		"ufw": {func(t *testing.T, d *doctor) {
 			write(t, filepath.Join(d.root, "etc/ufw/ufw.conf"), "ENABLED=yes\n", 0o644)
 		}, finding{"edge firewall", levelWarn, "ufw is on, and holds for the edge's ports", "ufw allow PORT/tcp"}},
@@ -101,7 +106,7 @@ func TestDoctorSaysWhatIsWrongWithTheEdgeAndWhatToDo(t *testing.T) {
 
 // taken has another program have the edge's port.
 func taken(d *doctor, who string) {
-	e := d.edge.(*fakeEdge)
+	e := d.edge.(*toldEdge)
 	e.state.Ports[0].Closed = "bind: address already in use"
 	d.holder = func(h reconcile.HostPort) string {
 		if h.String() == "80" {

@@ -31,6 +31,8 @@ type Edge struct {
 	since   time.Time
 	ejected map[string]string
 	parked  map[reconcile.HostPort]time.Time
+	// balancers stand beside it.
+	balancers []reconcile.Balancer
 	// applied counts the tables that were accepted.
 	applied int
 	// wrongs are containers that were asked to stop while they were busy.
@@ -53,7 +55,7 @@ func (x *Edge) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 		return reconcile.EdgeTable{}, err
 	}
 	t := copied(x.table)
-	t.Closed, t.Since = x.closed(), x.since
+	t.Closed, t.Since, t.Balancers = x.closed(), x.since, x.balancers
 	for h, since := range x.parked {
 		if t.Parked == nil {
 			t.Parked = map[reconcile.HostPort]reconcile.Parking{}
@@ -235,6 +237,9 @@ func (x *Edge) Park(h reconcile.HostPort, parked bool) {
 		}
 	})
 }
+
+// Balance puts a load balancer beside it, in the place of those before.
+func (x *Edge) Balance(b reconcile.Balancer) { x.set(func() { x.balancers = []reconcile.Balancer{b} }) }
 
 // Take lets another program have a port, or ends that.
 func (x *Edge) Take(h reconcile.HostPort, taken bool) {
