@@ -74,6 +74,7 @@ func (t *talk) await(p []byte) (int, error) {
 		if t.vigil == nil && (t.upload == nil || over(t.upload.done)) {
 			t.vigil = t.watchClient(t.link)
 		}
+		t.lookBehind()
 		t.age(time.Now())
 		t.link.bound(time.Now())
 	}

@@ -283,3 +283,26 @@ func TestAConnectionIsLookedAtHoweverShortlyItWasUsedBefore(t *testing.T) {
 		t.Errorf("the answer is %q, %v", got[:n], err)
 	}
 }
+
+func TestAClientThatLeavesBehindWhatItAskedMeanwhileTakesItsRequestWithIt(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(*net.TCPConn){
+		"with an end":  func(conn *net.TCPConn) { conn.Close() },
+		"with a reset": reset,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := make(chan struct{})
+			b := newBed(t, httpPort, answering(t, func(_ http.ResponseWriter, r *http.Request) {
+				close(asked)
+				<-r.Context().Done()
+			}))
+			conn := b.dial()
+			says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			<-asked
+			says(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			leave(conn)
+			b.idle()
+		})
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // vigil watches a client that waits for a slow answer: when the client goes away, so
@@ -43,6 +45,23 @@ func (v *vigil) look(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// lookBehind looks for the client's end where the watch has ended with what the client
+// asked meanwhile: that lies before the end, and stays there until this request is over.
+// A client could otherwise leave requests behind, one after another, that hold replicas.
+func (t *talk) lookBehind() {
+	if t.vigil == nil || !over(t.vigil.done) || t.vigil.gone.Load() {
+		return
+	}
+	var info *unix.TCPInfo
+	var failed error
+	err := t.raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err == nil && failed == nil && info.State != unix.BPF_TCP_CLOSE && info.State != unix.BPF_TCP_CLOSE_WAIT {
+		return
+	}
+	t.vigil.gone.Store(true)
+	t.link.TCPConn.Close()
 }
 
 // watched ends the watch, if there is one.
