@@ -347,3 +347,37 @@ func TestHAProxyTiesClientsToServersByItsOwnConfiguration(t *testing.T) {
 		}
 	}
 }
+
+func TestARestartedHAProxyIsToldAgainWhatItServes(t *testing.T) {
+	s := newShop(t)
+	r := startHAProxy(t, s.port)
+	one, _ := s.replica(1)
+	steered := NewSteered(t.TempDir(), "front", "haproxy", r.Balancer)
+	s.table.Generation, s.table.Ports[0].Backends = 1, []Backend{one}
+	if err := steered.Apply(t.Context(), s.table); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	out := &sights{ready: make(chan struct{})}
+	out.seen.Store(&[]Sighting{{Container: one.Container, Started: one.Started, Addresses: []netip.Addr{one.Address.Addr()}}})
+	g := &Guard{Balancers: []*Steered{steered}, Lookout: out, Lost: func() {}, Log: discarded()}
+	go func() { defer close(ended); g.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	// As a restart does it.
+	h := r.Balancer.(*HAProxy)
+	server := fmt.Sprintf("davit.shop.web.%d/%s", s.port, serverName("i", one))
+	for _, command := range []string{"set server " + server + " state maint", "del server " + server} {
+		if err := h.say(t.Context(), "%s", command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "requests are answered again", func() bool {
+		answer, err := http.Get("http://" + r.address)
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}

@@ -126,11 +126,12 @@ func (b Backend) sightedAs(s Sighting) bool {
 	return s.Container == b.Container && s.Started.Equal(b.Started) && slices.Contains(s.Addresses, b.Address.Addr())
 }
 
-// remindAfter is after how many rounds Lost is called again for what is still lost.
+// remindAfter is after how many rounds it is tried again to mend what is still lost.
 const remindAfter = 10
 
-// attend looks at one balancer again and again. It calls Lost, and raise when the
-// balancer took another table, whose addresses are to be confirmed as well.
+// attend looks at one balancer again and again. One that has lost what it was told is
+// told that again at once. It calls Lost, and raise when the balancer took another table,
+// whose addresses are to be confirmed as well.
 func (g *Guard) attend(ctx context.Context, s *Steered, raise func()) {
 	round := time.NewTicker(guardRound)
 	defer round.Stop()
@@ -152,6 +153,7 @@ func (g *Guard) attend(ctx context.Context, s *Steered, raise func()) {
 			g.Log.WarnContext(ctx, "a load balancer does not answer", "balancer", s.Name, "error", err)
 		case away && !gone:
 			g.Log.InfoContext(ctx, "a load balancer answers again", "balancer", s.Name)
+			g.Lost() // somebody may wait for it
 		}
 		if away = gone; gone {
 			lost = 0
@@ -161,11 +163,12 @@ func (g *Guard) attend(ctx context.Context, s *Steered, raise func()) {
 			generation = t.Generation
 			raise()
 		}
-		if holds {
+		due := lost%remindAfter == 0
+		if holds || due && err == nil && t.Generation > 0 && s.again(ctx, g.Log) {
 			lost = 0
 			continue
 		}
-		if lost%remindAfter == 0 {
+		if due {
 			g.Lost()
 		}
 		lost++

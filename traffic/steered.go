@@ -89,6 +89,22 @@ func (s *Steered) Apply(ctx context.Context, t Table) error {
 	return nil
 }
 
+// again has the balancer take once more what it took last, and reports whether it does.
+func (s *Steered) again(ctx context.Context, log *slog.Logger) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.Table()
+	if err == nil {
+		err = s.balancer.Apply(ctx, s.vouched(t))
+	}
+	if err != nil {
+		log.WarnContext(ctx, "a load balancer does not take again what it was told", "balancer", s.Name, "error", err)
+		return false
+	}
+	log.InfoContext(ctx, "a load balancer was told again what it had lost", "balancer", s.Name)
+	return true
+}
+
 // vouched is t with nothing new for those that are barred. The caller holds s.mu.
 func (s *Steered) vouched(t Table) Table {
 	if len(s.barred) == 0 {
