@@ -133,9 +133,14 @@ type lapse struct {
 	told bool
 }
 
-// look takes a look at the edge in, and returns what is to be told of it. Who has a
-// port is for holder to say; it may be nil.
-func (n *edgeNews) look(t EdgeTable, now time.Time, holder func(HostPort) string) []Event {
+// edgeItem is an event to be told, and the port of which it is to be told who has it.
+type edgeItem struct {
+	event Event
+	port  *HostPort
+}
+
+// look takes a look at the edge in, and returns what is to be told of it.
+func (n *edgeNews) look(t EdgeTable, now time.Time) []edgeItem {
 	if n.lapses == nil {
 		n.lapses = map[string]*lapse{}
 	}
@@ -144,10 +149,10 @@ func (n *edgeNews) look(t EdgeTable, now time.Time, holder func(HostPort) string
 		t.Since = n.newest.Since // of whoever it will be compared with
 	}
 	n.newest, n.at = t, now
-	var out []Event
+	var out []edgeItem
 	for _, x := range seen {
-		if e, told := n.see(x, now, holder); told {
-			out = append(out, e)
+		if item, told := n.see(x, now); told {
+			out = append(out, item)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(n.lapses)) {
@@ -156,7 +161,7 @@ func (n *edgeNews) look(t EdgeTable, now time.Time, holder func(HostPort) string
 			l.seen = now // nobody knows that it is over
 		case l.told && now.Sub(l.seen) >= l.calm:
 			l.told, l.calm = false, min(2*l.calm, longestCalm)
-			out = append(out, Event{At: now, Kind: l.end, Severity: SeverityInfo, Stack: l.stack, Service: l.service, Message: l.over(t)})
+			out = append(out, edgeItem{event: Event{At: now, Kind: l.end, Severity: SeverityInfo, Stack: l.stack, Service: l.service, Message: l.over(t)}})
 		case !l.told && now.Sub(l.seen) >= longestCalm:
 			delete(n.lapses, key)
 		}
@@ -165,7 +170,7 @@ func (n *edgeNews) look(t EdgeTable, now time.Time, holder func(HostPort) string
 }
 
 // see takes note of a trouble, and tells of it when it has lasted.
-func (n *edgeNews) see(x edgeTrouble, now time.Time, holder func(HostPort) string) (e Event, told bool) {
+func (n *edgeNews) see(x edgeTrouble, now time.Time) (item edgeItem, told bool) {
 	l := n.lapses[x.key()]
 	if l == nil {
 		l = &lapse{calm: leastCalm}
@@ -176,13 +181,12 @@ func (n *edgeNews) see(x edgeTrouble, now time.Time, holder func(HostPort) strin
 	}
 	l.edgeTrouble, l.seen = x, now
 	if l.told || now.Sub(l.began) < x.patience {
-		return Event{}, false
+		return edgeItem{}, false
 	}
 	l.told = true
-	if x.kind == EventPortClosed && x.port.Balancer == "" && holder != nil {
-		if who := holder(x.port); who != "" {
-			x.text += ", which " + who + " has"
-		}
+	item.event = Event{At: now, Kind: x.kind, Severity: x.severity, Stack: x.stack, Service: x.service, Message: x.text}
+	if x.kind == EventPortClosed && x.port.Balancer == "" {
+		item.port = &x.port
 	}
-	return Event{At: now, Kind: x.kind, Severity: x.severity, Stack: x.stack, Service: x.service, Message: x.text}, true
+	return item, true
 }

@@ -60,9 +60,15 @@ func (l *Loop) mend(ctx context.Context, o Observed, resting map[string]bool) Ob
 // noteEdge tells what a look at the edge has shown.
 func (l *Loop) noteEdge(t EdgeTable) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.edgeNews.look(t, l.Now(), l.PortHolder) {
-		l.Emit(e)
+	items := l.edgeNews.look(t, l.Now())
+	l.mu.Unlock()
+	for _, item := range items {
+		if item.port != nil && l.PortHolder != nil {
+			if who := l.PortHolder(*item.port); who != "" {
+				item.event.Message += ", which " + who + " has"
+			}
+		}
+		l.Emit(item.event)
 	}
 }
 
