@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,6 +52,8 @@ type Edge struct {
 	table    Table
 	replicas map[identity]*replica
 	fronts   map[string]*front
+	// sessions counts the UDP sessions of all ports.
+	sessions atomic.Int64
 	// closed are the ports of the table that could not be opened, by Port.Key.
 	closed  map[string]error
 	sockets Sockets

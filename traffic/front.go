@@ -26,6 +26,8 @@ type front struct {
 	ending chan struct{}
 	// open are the connections, or UDP sessions, that clients have.
 	open atomic.Int64
+	// sessions are the UDP sessions of all ports of its Edge.
+	sessions *atomic.Int64
 	// calls are the HTTP/2 requests under way. A connection may have many, and so they are
 	// bounded as connections are.
 	calls atomic.Int64

@@ -306,3 +306,15 @@ func TestAClientThatLeavesBehindWhatItAskedMeanwhileTakesItsRequestWithIt(t *tes
 		})
 	}
 }
+
+func TestUDPSessionsAreBoundedOverAllPortsToo(t *testing.T) {
+	b := newUDPBed(t, "127.0.0.1:0", Port{}, named(t, "a"))
+	b.sessions.Add(mostSessions) // at other ports
+	caller(t, b.address).Write([]byte("one too many"))
+	eventually(t, "it is refused", func() bool { return b.refused.Load() == 1 })
+	b.sessions.Add(-mostSessions)
+	calling(t, caller(t, b.address), "is there room?")
+	if n := b.sessions.Load(); n != 1 {
+		t.Errorf("%d sessions are counted", n)
+	}
+}

@@ -17,6 +17,10 @@ const (
 	// sweepEvery is how often sessions are looked through, unless they live for a
 	// shorter time.
 	sweepEvery = 250 * time.Millisecond
+	// mostSessions is how many there may be at all ports together. Each takes an open file,
+	// and datagrams from made-up addresses cost nobody anything, at a thousand ports of a
+	// range least of all.
+	mostSessions = 50_000
 )
 
 // sessions are the UDP sessions of one port.
@@ -136,6 +140,7 @@ func (s *sessions) find(ctx context.Context, from flow, now time.Time) *udpSessi
 	}
 	s.running++
 	s.front.open.Add(1)
+	s.front.sessions.Add(1)
 	s.serving.Go(func() {
 		defer s.ended(u)
 		u.serve(ctx)
@@ -146,7 +151,7 @@ func (s *sessions) find(ctx context.Context, from flow, now time.Time) *udpSessi
 // room makes room for another session, if it must and can. The caller holds the lock.
 func (s *sessions) room() bool {
 	most := cmp.Or(s.front.port.Load().MaxConnections, DefaultMaxConnections)
-	if len(s.flows) < most {
+	if len(s.flows) < most && s.front.sessions.Load() < mostSessions {
 		return true
 	}
 	oldest := s.fresh.Front()
@@ -176,6 +181,7 @@ func (s *sessions) drop(u *udpSession) {
 	s.age(u)
 	delete(s.flows, u.flow)
 	s.front.open.Add(-1)
+	s.front.sessions.Add(-1)
 	u.cancel()
 }
 
