@@ -138,7 +138,7 @@ func (a *attempt) age(stream func(), now time.Time) {
 	case a.grpc || a.answered.Load():
 		stream()
 	case a.asked():
-		a.lease.overdue()
+		a.lease.waits(now)
 	}
 }
 

@@ -90,7 +90,7 @@ func (t *talk) age(now time.Time) {
 	case answering || sending:
 		t.stream()
 	default:
-		t.lease.overdue()
+		t.lease.waits(now)
 	}
 }
 

@@ -53,6 +53,13 @@ func (l *lease) stream() {
 	l.kind = leaseStream
 }
 
+// waits looks at a request whose answer has not begun.
+func (l *lease) waits(now time.Time) {
+	if now.Sub(l.begun) >= longestWait {
+		l.overdue()
+	}
+}
+
 // overdue holds against the replica, once, that no answer to this request has begun.
 func (l *lease) overdue() {
 	if l.kind == leaseRequest && !l.late {

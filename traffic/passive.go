@@ -13,10 +13,11 @@ const (
 	ejection        = 5 * time.Second
 	longestEjection = time.Minute
 	// Missing answers count when the client has waited for givingUp before it left, or
-	// waits for longer than lasting. As many of them as failures have a replica passed over
-	// that has said nothing else for mute.
-	givingUp = 3 * time.Second
-	mute     = 10 * time.Second
+	// still waits after longestWait, which is beyond what most would. As many of them as
+	// failures have a replica passed over that has said nothing else for mute.
+	givingUp    = 3 * time.Second
+	longestWait = 30 * time.Second
+	mute        = 10 * time.Second
 )
 
 // passive judges a replica by the traffic that it gets anyway.

@@ -53,6 +53,22 @@ func TestAReplicaThatHangsIsPassedOver(t *testing.T) {
 			time.Sleep(mute)
 			answer(other)
 		}, true},
+		"its clients wait, and not for long yet": {func(_ *Edge, p *pool, hung, other *replica) {
+			for range failuresToEject {
+				l := p.members[0].lease(leaseRequest, time.Now())
+				l.waits(time.Now().Add(longestWait - 1))
+			}
+			time.Sleep(mute)
+			answer(other)
+		}, false},
+		"its clients wait for too long": {func(_ *Edge, p *pool, hung, other *replica) {
+			for range failuresToEject {
+				l := p.members[0].lease(leaseRequest, time.Now())
+				defer l.waits(time.Now().Add(longestWait))
+			}
+			time.Sleep(mute)
+			answer(other)
+		}, true},
 		"one client that is told twice is one": {func(_ *Edge, p *pool, hung, other *replica) {
 			l := p.members[0].lease(leaseRequest, time.Now())
 			for range 2 * failuresToEject {
