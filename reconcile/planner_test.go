@@ -117,6 +117,7 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 	return c
 }
 
+// edge understands: idle (there is one, which serves nothing), apart WHY, away, absent (there are load
 // balancers only), balancer KIND NAME [away | BACKEND...], route SERVICE [PORT:TARGET],
 // route STACK.SERVICE PORT:TARGET, member SERVICE/NUMBER [draining=AGO].
 func (c *planCase) edge(t *testing.T, words []string) {
