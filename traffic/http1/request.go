@@ -10,8 +10,6 @@ type Request struct {
 	// Minor is the version, 1.0 or 1.1.
 	Minor int
 	Body  Body
-	// Continue is true when the client waits for 100 before it sends the body.
-	Continue bool
 	// Trailers is true when the client said that it takes trailers.
 	Trailers bool
 
@@ -128,8 +126,7 @@ func (r *Request) finish() error {
 			if !Is(r.at(value), "100-continue") {
 				return &Malformed{expectation, "only 100-continue can be expected"}
 			}
-			r.Continue = r.Minor == 1
-			f.Hop = !r.Continue
+			f.Hop = r.Minor == 0 // which knows none
 		case Upgrade:
 			r.protocol = value
 		case TE:
