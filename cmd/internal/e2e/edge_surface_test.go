@@ -23,7 +23,7 @@ func TestOperatorsSeeWhatBecomesOfTheEdge(t *testing.T) {
 	r.agent = bed.NewAgent(testbed.Run{Repo: repo.URL, Args: []string{"--branch", "main", "--edge", "on"}})
 	image := r.image("web", "1.0", testbed.App{})
 	declare := func(port int) string {
-		return r.push("", service("web", image, fmt.Sprintf(`ports: ["127.0.0.1:%d:8080"]`, port), "x-davit: {monitor: 0s}"))
+		return r.push("", service("web", image, fmt.Sprintf(`ports: ["127.0.0.1:%d:8080"]`, port), "x-davit: {monitor: 0s, stable_for: 100ms}"))
 	}
 	port := bed.UnusedPort()
 	commit := declare(port)
