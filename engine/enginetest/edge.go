@@ -55,7 +55,10 @@ func (x *Edge) Look(ctx context.Context) (reconcile.EdgeTable, error) {
 		return reconcile.EdgeTable{}, err
 	}
 	t := copied(x.table)
-	t.Closed, t.Since, t.Balancers = x.closed(), x.since, x.balancers
+	t.Closed, t.Since = x.closed(), x.since
+	if x.balancers != nil {
+		t.Balancers = x.balancers
+	}
 	for h, since := range x.parked {
 		if t.Parked == nil {
 			t.Parked = map[reconcile.HostPort]reconcile.Parking{}
