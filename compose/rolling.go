@@ -76,7 +76,7 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
-	return s, s.contradictions(c.GetScale())
+	return s, append(s.contradictions(c.GetScale()), s.Probes.mistakes(c)...)
 }
 
 // apply puts what u says into r.
@@ -116,6 +116,9 @@ func (b serviceBlock) over(s *ServiceSettings) {
 	set(&s.Strategy, b.strategy)
 	set(&s.ConcurrentWriters, b.concurrentWriters)
 	set(&s.AllowDataMove, b.allowDataMove)
+	if s.Probes = b.probes; s.Probes.Declared() {
+		s.StableFor = 0
+	}
 	set(&s.StableFor, b.stableFor)
 	s.StableForSet = b.stableFor != nil
 	set(&s.StartTimeout, b.startTimeout)

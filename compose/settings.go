@@ -36,7 +36,7 @@ type ServiceSettings struct {
 	// will find other data than before.
 	AllowDataMove bool
 	// StableFor is how long a container must stay ready without interruption.
-	// Default 0 with a health check, 5 s without one.
+	// Default 0 with a health check or a probe, 5 s without one.
 	StableFor time.Duration
 	// StableForSet is false when StableFor is only the default, worked out from
 	// the file alone: a health check that the image declares is not known here,
@@ -53,6 +53,8 @@ type ServiceSettings struct {
 	StandbyFor time.Duration
 	// Update rolls a new release out, Rollback rolls an earlier one back in.
 	Update, Rollback Rolling
+	// Probes are davit's own looks at a container. Default none.
+	Probes Probes
 }
 
 // Rolling says how the replicas of one service are replaced. With OrderAuto the

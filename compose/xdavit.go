@@ -44,6 +44,7 @@ type serviceBlock struct {
 	drainTimeout      *time.Duration
 	drainStreams      *time.Duration
 	ports             portBlocks
+	probes            Probes
 }
 
 // decodeSettings reads a project's x-davit block, strictly, and fills defaults in.
@@ -75,6 +76,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"progress_timeout":   optional(&b.progressTimeout, atLeast(1)),
 		"monitor":            optional(&b.monitor, atLeast(0)),
 		"ports":              portSettings(&b.ports),
+		"probes":             probes(&b.probes),
 		"drain": func(v any) []keyError {
 			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})
 		},

@@ -190,6 +190,9 @@ func (p *planner) ready(u *unit, c Container) bool {
 	if c.State != Running {
 		return false
 	}
+	if u.Settings.Probes.Declared() && declaredRestart(u.Config) == "no" {
+		return false // no policy, given once the gate was passed, tells that it was
+	}
 	stable := p.now.Sub(c.Started) >= u.stableFor()
 	return c.Health == Healthy || c.Health == HealthNone && stable
 }
@@ -222,13 +225,13 @@ func (p *planner) joined(u *unit, c Container) bool {
 }
 
 // stableFor is how long readiness must last: what is declared, else nothing
-// where a health check speaks for the container, the image's own included, and
-// 5 s where none does.
+// where a health check, the image's own included, or a probe speaks for the container,
+// and 5 s where none does.
 func (u *unit) stableFor() time.Duration {
 	switch {
 	case u.Settings.StableForSet:
 		return u.Settings.StableFor
-	case u.hasHealthcheck():
+	case u.hasHealthcheck(), u.Settings.Probes.Declared():
 		return 0
 	}
 	return 5 * time.Second
@@ -245,8 +248,9 @@ func (p *planner) gate(u *unit) Gate {
 	g := Gate{Kind: GateReady, StableFor: u.stableFor(), Timeout: u.Settings.StartTimeout, MayComplete: u.mayComplete()}
 	if u.OneShot {
 		g.Kind, g.StableFor = GateCompleted, 0
+		return g
 	}
-	return g
+	return u.probed(g)
 }
 
 func (p *planner) gateText(u *unit) string {
@@ -254,10 +258,10 @@ func (p *planner) gateText(u *unit) string {
 	switch {
 	case u.OneShot:
 		return "exits with code 0" + within
-	case u.hasHealthcheck() && u.stableFor() > 0:
-		return fmt.Sprintf("healthcheck, stable for %s%s", brief(u.stableFor()), within)
-	case u.hasHealthcheck():
-		return "healthcheck" + within
+	case u.checks() != "" && u.stableFor() > 0:
+		return fmt.Sprintf("%s, stable for %s%s", u.checks(), brief(u.stableFor()), within)
+	case u.checks() != "":
+		return u.checks() + within
 	}
 	return "running for " + brief(u.stableFor()) + within
 }

@@ -227,7 +227,7 @@ func (s *stage) play() bool {
 	if p.Empty() {
 		return true
 	}
-	options := rollout.Options{Engine: s.engine, Journal: &record{}}
+	options := rollout.Options{Engine: s.engine, Prober: s.engine, Journal: &record{}}
 	if s.edge != nil {
 		options.Edge = s.desk
 	}

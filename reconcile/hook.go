@@ -33,9 +33,13 @@ const (
 	HookPreStop
 	// HookPreStart: a container of its own, before the first start of a service.
 	HookPreStart
+	// HookProbe: a probe's command, whose failure is an answer.
+	HookProbe
 )
 
-func (p HookPhase) String() string { return [...]string{"post_start", "pre_stop", "pre_start"}[p] }
+func (p HookPhase) String() string {
+	return [...]string{"post_start", "pre_stop", "pre_start", "probe"}[p]
+}
 
 // defaultGrace is Compose's stop_grace_period where none is declared.
 const defaultGrace = 10 * time.Second

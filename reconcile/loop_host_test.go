@@ -75,7 +75,7 @@ func simulate(t *testing.T, f func(t *testing.T, h *host)) {
 func (h *host) boot() {
 	ctx, cancel := context.WithCancel(context.Background())
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
-	executor := rollout.New(rollout.Options{Engine: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
+	executor := rollout.New(rollout.Options{Engine: h.engine, Prober: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
 	options := reconcile.Options{
 		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
 		History: h.record, Decisions: h.record, Files: h.files, Scrub: h.scrub, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,

@@ -112,6 +112,10 @@ type Gate struct {
 	Timeout time.Duration
 	// MayComplete accepts an exit with code 0 as success.
 	MayComplete bool
+	// Probes are made besides, in the first of Networks, by the engine's names, that the
+	// container is in.
+	Probes   compose.Probes
+	Networks []string
 	// Bystander is true for a container that the plan does not change and that others
 	// wait for: that it does not become ready is no fault of what is deployed.
 	Bystander bool
@@ -121,8 +125,8 @@ type Gate struct {
 type GateKind int
 
 const (
-	// GateReady: healthy where there is a health check, else running, for
-	// StableFor.
+	// GateReady: healthy where there is a health check, ready where there are probes,
+	// running where there is neither, for StableFor.
 	GateReady GateKind = iota
 	// GateCompleted: exited with code 0.
 	GateCompleted

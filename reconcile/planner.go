@@ -126,6 +126,8 @@ type unit struct {
 	halted map[string]string
 	// because is why containers that are what is desired are replaced all the same.
 	because string
+	// networks are those in which probes reach its containers, by the engine's names.
+	networks []string
 }
 
 // survey looks at every service before the first step is written.
@@ -135,6 +137,9 @@ func (p *planner) survey(o Observed) error {
 		image := p.desired.Images[s.Name]
 		u := &unit{Service: s, image: image, halted: map[string]string{}}
 		if err := p.assign(u); err != nil {
+			return err
+		}
+		if err := p.reach(u); err != nil {
 			return err
 		}
 		rules, err := ReplacementOf(withoutPorts(s, u.edge), image, p.desired.Returning, p.borrowers(s.Name))

@@ -263,7 +263,7 @@ func (p *planner) serve(u *unit, s slot, after []int) int {
 	if s.start {
 		u.started = append(u.started, after...)
 	}
-	last := p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u), Reason: p.gateText(u)}, after...)
+	last := p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u.reachable(s)), Reason: p.gateText(u.reachable(s))}, after...)
 	if s.join {
 		last = p.add(Step{Kind: StepJoin, Service: u.Name, Replica: s.replica, Reason: "ready: takes the name " + u.Name}, last)
 	}
@@ -331,7 +331,7 @@ func (p *planner) monitor(u *unit) {
 		if !watched[r] {
 			watched[r] = true
 			p.add(Step{Kind: StepMonitor, Service: u.Name, Replica: r, Reason: "watched for " + brief(u.rules.Monitor),
-				Gate: Gate{Kind: GateMonitor, StableFor: u.rules.Monitor, MayComplete: u.mayComplete()}}, id)
+				Gate: u.probed(Gate{Kind: GateMonitor, StableFor: u.rules.Monitor, MayComplete: u.mayComplete()})}, id)
 		}
 	}
 	// A release that was cut off in this window is watched to its end.
@@ -340,7 +340,7 @@ func (p *planner) monitor(u *unit) {
 		young := p.desired.Previous == nil || c.Release > p.desired.Previous.Seq
 		if young && left > 0 && p.settled(u, c) && !u.completed(c) {
 			p.add(Step{Kind: StepMonitor, Service: u.Name, Replica: replicaOf(c), Reason: "watched for another " + brief(left),
-				Gate: Gate{Kind: GateMonitor, StableFor: left, MayComplete: u.mayComplete()}})
+				Gate: u.probed(Gate{Kind: GateMonitor, StableFor: left, MayComplete: u.mayComplete()})})
 		}
 	}
 }

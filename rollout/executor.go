@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"davit/reconcile"
+	"davit/rollout/probe"
 )
 
 // DefaultParallel is how many changes to the engine a plan has under way at once
@@ -18,6 +19,8 @@ type Options struct {
 	Journal reconcile.Journal
 	// Edge carries out shifts and drains; nil where no plan has any.
 	Edge Edge
+	// Prober makes the probes that go over a network; nil is one that does.
+	Prober Prober
 	// Preflight, if there is one, must agree before a plan's first change.
 	Preflight Preflight
 	// Scrub removes known secret values from text that leaves the executor: event
@@ -35,6 +38,7 @@ type Options struct {
 type Executor struct {
 	engine    Engine
 	edge      Edge
+	prober    Prober
 	journal   reconcile.Journal
 	preflight Preflight
 	scrub     func(string) string
@@ -51,12 +55,16 @@ func New(o Options) *Executor {
 	e := &Executor{
 		engine:    o.Engine,
 		edge:      o.Edge,
+		prober:    o.Prober,
 		journal:   o.Journal,
 		preflight: o.Preflight,
 		scrub:     o.Scrub,
 		log:       o.Logger,
 		parallel:  o.Parallel,
 		pulls:     pulls{engine: o.Engine},
+	}
+	if e.prober == nil {
+		e.prober = probe.Dialer{}
 	}
 	if e.scrub == nil {
 		e.scrub = func(text string) string { return text }

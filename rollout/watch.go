@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"davit/reconcile"
+	"davit/rollout/probe"
 )
 
 // watch judges one container by successive looks at it. It has no clock: it is
@@ -39,10 +40,22 @@ type watch struct {
 	seen   time.Time
 	away   bool
 	absent time.Duration
+
+	// judge says what the gate's probes have found; nil where it has none. heard is the
+	// answer to one that came since the last look, and last the container as it was then.
+	judge *probe.Judge
+	heard *sight
+	last  reconcile.Container
+	// opened is when the watch began, whatever became of the container since.
+	opened time.Time
 }
 
 func newWatch(t task, now time.Time) *watch {
-	return &watch{name: t.step.Replica.String(), gate: t.step.Gate, began: now, seen: now, notBefore: t.started}
+	w := &watch{name: t.step.Replica.String(), gate: t.step.Gate, began: now, seen: now, notBefore: t.started}
+	if w.gate.Probes.Declared() {
+		w.judge, w.opened = probe.NewJudge(w.gate.Probes), now
+	}
+	return w
 }
 
 // crashLoop is the number of restarts during a gate that make it hopeless.
@@ -64,7 +77,7 @@ func (w *watch) look(c reconcile.Container, now time.Time) (verdict string, pass
 	if err := w.broken(c, now); err != nil {
 		return "", false, err
 	}
-	w.looks, w.seen, w.away = w.looks+1, now, false
+	w.looks, w.seen, w.away, w.last = w.looks+1, now, false, c
 	if verdict, passed = w.held(c, now); passed {
 		return verdict, true, nil
 	}
@@ -89,10 +102,13 @@ func (w *watch) take(c reconcile.Container, now time.Time) {
 	if w.first.IsZero() {
 		w.first = w.latest
 	}
+	if w.judge != nil {
+		w.consult(c, fresh || restarted)
+	}
 	switch {
-	case !isReady(c):
+	case !isReady(c) || w.judge != nil && !w.judge.Ready():
 		w.ready = time.Time{}
-	case c.Health == reconcile.HealthNone && fresh && !w.latest.IsZero():
+	case w.judge == nil && c.Health == reconcile.HealthNone && fresh && !w.latest.IsZero():
 		w.ready = w.latest
 	case w.ready.IsZero() || restarted:
 		w.ready = now
@@ -147,6 +163,9 @@ func (w *watch) broken(c reconcile.Container, now time.Time) error {
 			return &fault{reason: w.name + " became unhealthy" + after(w.latest, now)}
 		}
 	}
+	if err := w.unanswered(); err != nil {
+		return err
+	}
 	if w.crashes >= w.tolerance() && !w.retries(c) {
 		times := ""
 		if w.crashes > 1 {
@@ -180,6 +199,9 @@ func (w *watch) held(c reconcile.Container, now time.Time) (string, bool) {
 		if w.ready.IsZero() || now.Sub(w.ready) < w.gate.StableFor {
 			return "", false
 		}
+		if w.judge != nil {
+			return "ready" + after(w.latest, w.ready), true
+		}
 		if c.Health == reconcile.Healthy {
 			return "healthy" + after(w.latest, w.ready), true
 		}
@@ -201,6 +223,8 @@ func (w *watch) late(c reconcile.Container, now time.Time) error {
 	switch {
 	case w.gate.Kind == reconcile.GateCompleted:
 		return &fault{reason: w.name + " did not complete" + within + ": it is " + c.State.String()}
+	case isReady(c) && w.judge != nil:
+		return &fault{reason: w.name + " did not become ready" + within + ": " + w.unready()}
 	case c.State == reconcile.Running:
 		return &fault{reason: w.name + " did not become healthy" + within + ": its health is " + c.Health.String()}
 	}
@@ -212,6 +236,9 @@ func (w *watch) deadline() time.Time {
 	from := w.first
 	if from.IsZero() {
 		from = w.began
+	}
+	if w.judge != nil && w.opened.After(from) {
+		from = w.opened // before, nobody asked
 	}
 	return from.Add(w.gate.Timeout + w.absent)
 }

@@ -21,6 +21,10 @@ type Behaviour struct {
 	// unhealthy; 0 for never.
 	UnhealthyAfter time.Duration
 
+	// AnswersAfter is the time from start to the first probe over the network that
+	// succeeds, MuteAfter that to the first which fails again; 0 for never.
+	AnswersAfter, MuteAfter time.Duration
+
 	// Exits says that the process ends by itself after ExitAfter with ExitCode.
 	Exits     bool
 	ExitAfter time.Duration
