@@ -21,7 +21,7 @@ func TestSignalsCountWhatAReplicaWasGivenAndHowItAnswered(t *testing.T) {
 		t.Errorf("took %s, not %s: what a stream lasted is no latency", got.Took, want)
 	}
 	want := make([]int64, len(bounds)+1)
-	want[0], want[1], want[len(bounds)] = 2, 1, 1
+	want[0], want[3], want[len(bounds)] = 2, 1, 1
 	if !slices.Equal(got.Buckets, want) {
 		t.Errorf("buckets %v, not %v", got.Buckets, want)
 	}

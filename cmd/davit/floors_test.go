@@ -10,7 +10,7 @@ import (
 // floors are the packages by height; one may import only what is below it.
 var floors = map[string]int{
 	"compose": 0, "traffic/socket": 0, "traffic/http1": 0, "reconcile": 1, "rollout/probe": 1,
-	"gitsource": 2, "engine": 2, "rollout": 2, "traffic": 2, "registry": 2, "state": 2, "notify": 2,
+	"analysis": 2, "gitsource": 2, "engine": 2, "rollout": 2, "traffic": 2, "registry": 2, "state": 2, "notify": 2,
 	"web": 3, "cmd/davit": 4, "cmd/internal/hangup": 0,
 }
 

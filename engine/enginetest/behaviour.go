@@ -45,6 +45,9 @@ type Behaviour struct {
 	Platform string
 	// Hooks are the exit codes of the commands that are run in it; 0 for others.
 	Hooks map[reconcile.HookPhase]int
+	// Cores is how many cores the process keeps busy, Memory how many bytes it has.
+	Cores  float64
+	Memory int64
 	// Log is what the process writes.
 	Log string
 }

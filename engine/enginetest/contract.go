@@ -42,6 +42,7 @@ type Subject interface {
 	Disconnect(ctx context.Context, id, network string) error
 	Run(ctx context.Context, id string, h reconcile.Hook) error
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)
+	Usage(ctx context.Context, id string) (reconcile.Usage, error)
 	Evidence(ctx context.Context, id string, lines int) (string, error)
 }
 
@@ -105,6 +106,7 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"a container shares what its peer has", shares},
 		{"what Compose records is read back", recorded},
 		{"a person's stop is remembered until the next start", remembersStops},
+		{"what a container uses is known while it runs", used},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
