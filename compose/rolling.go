@@ -2,6 +2,7 @@ package compose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
-	return s, append(s.contradictions(c.GetScale()), s.Probes.mistakes(c)...)
+	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0))
 }
 
 // apply puts what u says into r.
@@ -114,6 +115,7 @@ func apply(r *Rolling, u *types.UpdateConfig) {
 // over puts what the block says over s, for updates and rollbacks alike.
 func (b serviceBlock) over(s *ServiceSettings) {
 	set(&s.Strategy, b.strategy)
+	s.Canary = b.canary
 	set(&s.ConcurrentWriters, b.concurrentWriters)
 	set(&s.AllowDataMove, b.allowDataMove)
 	if s.Probes = b.probes; s.Probes.Declared() {

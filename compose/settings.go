@@ -29,6 +29,8 @@ type Settings struct {
 // ServiceSettings is a service's x-davit block.
 type ServiceSettings struct {
 	Strategy Strategy
+	// Canary belongs to StrategyCanary, and is nil for any other.
+	Canary *Canary
 	// ConcurrentWriters says that two containers may write this service's
 	// volumes at once.
 	ConcurrentWriters bool
@@ -103,10 +105,12 @@ const (
 	StrategyRolling Strategy = iota
 	// StrategyRecreate stops every replica before the first new one starts.
 	StrategyRecreate
+	// StrategyCanary hands traffic over a share at a time.
+	StrategyCanary
 )
 
 func (s Strategy) String() string {
-	return [...]string{"rolling", "recreate"}[s]
+	return [...]string{"rolling", "recreate", "canary"}[s]
 }
 
 // Order says whether a replica's successor starts before or after it stops.

@@ -25,12 +25,13 @@ type keyError struct {
 // later are the keys that are defined and that this version does not do.
 var (
 	laterProject = []string{"windows"}
-	laterService = []string{"min_available", "probes", "canary", "hooks", "image"}
+	laterService = []string{"min_available", "hooks", "image"}
 )
 
 // serviceBlock is a service's x-davit block as written; nil is silence.
 type serviceBlock struct {
 	strategy          *Strategy
+	canary            *Canary
 	order             *Order
 	concurrentWriters *bool
 	allowDataMove     *bool
@@ -66,6 +67,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 	var b serviceBlock
 	errs := decodeBlock(value, laterService, map[string]setter{
 		"strategy":           optional(&b.strategy, strategy),
+		"canary":             canary(&b.canary),
 		"order":              optional(&b.order, order),
 		"concurrent_writers": optional(&b.concurrentWriters, truth),
 		"allow_data_move":    optional(&b.allowDataMove, truth),
@@ -182,7 +184,7 @@ func stackName(v any) (string, error) {
 }
 
 func strategy(into *Strategy) setter {
-	return word(into, []Strategy{StrategyRolling, StrategyRecreate}, "canary", "blue-green")
+	return word(into, []Strategy{StrategyRolling, StrategyRecreate, StrategyCanary}, "blue-green")
 }
 
 func order(into *Order) setter {

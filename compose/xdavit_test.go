@@ -152,7 +152,7 @@ func TestMistakesInSettings(t *testing.T) {
 		"an unknown key of the project":    {"suspended: true", "", "compose.yaml:2: x-davit.suspended: unknown key"},
 		"an unknown key further down":      {"", "standby: {until: 1s}", "services.a.x-davit.standby.until: unknown key"},
 		"no mapping":                       {"", "standby: 5", "services.a.x-davit.standby: must be a mapping"},
-		"a key of a later version":         {"", "canary: {steps: []}", "services.a.x-davit.canary: not supported by this version of davit"},
+		"a key of a later version":         {"", "image: {policy: semver}", "services.a.x-davit.image: not supported by this version of davit"},
 		"a project's key of a later one":   {"windows: []", "", "x-davit.windows: not supported by this version of davit"},
 		"a standby that runs":              {"", "standby: {for: 1m, mode: running}", "services.a.x-davit.standby.mode: not supported by this version of davit"},
 		"a strategy of a later version":    {"", "strategy: blue-green", "services.a.x-davit.strategy: blue-green: not supported by this version of davit"},

@@ -242,6 +242,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		Returning: v.Act == ActReturn,
 		Failed:    failedContainers(s.history),
 		Completed: completions(s.history, p, images),
+		Release:   nextRelease(s.history), Canaries: s.canaries,
 	}
 	if v.Act == ActKeep {
 		d.Stopped, d.Restarts = s.controls.Stops, maps.Clone(s.restarts)
@@ -268,6 +269,17 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		}
 	}
 	return d
+}
+
+// nextRelease is the number of the release that is to come, or that has begun.
+func nextRelease(history []Release) int64 {
+	switch {
+	case len(history) == 0:
+		return 1
+	case history[0].Running():
+		return history[0].Seq
+	}
+	return history[0].Seq + 1
 }
 
 // versionOf is the version of the release that v begins. What comes back keeps
@@ -301,6 +313,9 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 	if result.Err == nil && !plan.Empty() {
 		result = a.execute(ctx, plan, a.release)
 	}
+	if f := a.aborted(); f != nil && errors.Is(result.Err, errAborted) {
+		result.Failure, result.Err = f, nil
+	}
 	// The record is written even while the agent is told to stop.
 	ctx = context.WithoutCancel(ctx)
 	switch {
@@ -315,7 +330,10 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 func (a *attempt) execute(ctx context.Context, plan Plan, r Release) Result {
 	a.plan = plan
 	a.stack.logger.Info("plan", "plan", plan.String())
-	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit})
+	a.loop.mu.Lock()
+	a.stack.work.canaries = holdings(plan, a.loop.Now())
+	a.loop.mu.Unlock()
+	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit, Holder: a})
 }
 
 // begin records the start of the release.

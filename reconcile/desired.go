@@ -13,6 +13,10 @@ type Desired struct {
 
 	// From and To are versions for the heading; Revision is the short revision.
 	From, To, Revision string
+	// Release is the sequence number of the release that is to come.
+	Release int64
+	// Canaries are what is on record of each service's canary.
+	Canaries map[string]CanaryState
 	// Previous is the release that is current, nil before the first.
 	Previous *Release
 	// PreviousProject is what Previous declared, for the reasons; nil where that is

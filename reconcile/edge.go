@@ -64,6 +64,9 @@ type Route struct {
 	Ports          []compose.PublishedPort
 	// Members are sorted by container.
 	Members []Member
+	// Weights are the shares of releases in what is new, by their sequence numbers; a
+	// release that is not named gets nothing. Without any, releases do not matter.
+	Weights map[int64]int
 }
 
 // Member is a container behind a route. An address alone is no identity: engines deal
@@ -229,7 +232,9 @@ func (t EdgeTable) same(o EdgeTable) bool {
 func (t EdgeTable) essence() []Route {
 	var out []Route
 	for _, r := range t.Routes {
-		r.Ports = essence(r.Ports)
+		if r.Ports = essence(r.Ports); len(r.Weights) == 0 {
+			r.Weights = nil
+		}
 		members := []Member{}
 		for _, m := range r.Members {
 			m.Requests, m.Streams, m.Ejected = 0, 0, ""
@@ -268,6 +273,9 @@ type Shift struct {
 	Limits compose.Drain
 	// Free are ports that nobody of the stack has at the edge from now on.
 	Free []HostPort
+	// Weight is the percentage of what is new that To get, while the other members get the
+	// rest; 0 is no weighing, among the members that are left.
+	Weight int
 }
 
 // Shifted is t after the shift of a service, to being the members for s.To. What the
@@ -275,7 +283,7 @@ type Shift struct {
 func (t EdgeTable) Shifted(stack, service string, s Shift, to []Member, now time.Time) EdgeTable {
 	out, r := t, Route{}
 	r, _ = t.Route(stack, service)
-	r.Ports, r.Members = s.Ports, slices.Clone(r.Members)
+	r.Ports, r.Members, r.Weights = s.Ports, slices.Clone(r.Members), nil
 	for _, m := range to {
 		r.Members = append(slices.DeleteFunc(r.Members, func(o Member) bool { return o.Container == m.Container }), m)
 	}

@@ -19,6 +19,7 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
 	a.account(ctx, &r, result)
 	a.finish(ctx, r)
+	a.forget(ctx)
 	kind, text := EventReleaseSucceeded, fmt.Sprintf("release #%d %s succeeded", r.Seq, r.Version)
 	switch r.Kind {
 	case KindRollback, KindAutoRollback, KindManualRollback:
@@ -112,6 +113,8 @@ func (a *attempt) wasCompleted(rec ServiceRecord) bool {
 // fail records a release whose content was tried and found wanting, and holds
 // that content.
 func (a *attempt) fail(ctx context.Context, result Result) error {
+	a.retreat(ctx, result)
+	defer a.forget(ctx)
 	r := a.release
 	f := result.Failure
 	r.Outcome, r.Finished, r.Failure = Failed, a.loop.Now(), f.Reason
@@ -206,6 +209,9 @@ func (a *attempt) decide(ctx context.Context, r Release, f *Failure) error {
 // fails is content that fails: what rollback_config says, by default to pause, is
 // about the return from it, after which there is nowhere to go.
 func (a *attempt) pauses(f *Failure) bool {
+	if a.aborted() != nil {
+		return false // somebody is there, and has decided
+	}
 	if a.project.Settings.Rollback == compose.RollbackNone {
 		return true
 	}

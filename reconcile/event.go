@@ -30,6 +30,8 @@ const (
 	EventRolledBack       EventKind = "RolledBack"
 	EventHeld             EventKind = "Held"
 	EventReleased         EventKind = "Released" // a hold, pin or suspension ended
+	EventPromoted         EventKind = "Promoted" // an operator let a canary go on
+	EventAborted          EventKind = "Aborted"  // an operator put an end to a canary
 	EventPinned           EventKind = "Pinned"
 	EventSuspended        EventKind = "Suspended"
 	EventWaiting          EventKind = "Waiting"

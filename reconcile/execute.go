@@ -23,6 +23,23 @@ type Job struct {
 	Release Release
 	// Report receives an event for every step. It never blocks for long.
 	Report func(Event)
+	// Holder says when canaries may go on; where there is none, time alone does.
+	Holder Holder
+}
+
+// Holder decides what becomes of canaries that are held.
+type Holder interface {
+	// Hold returns once that is known of the one that a StepHold holds. The canary is
+	// watched meanwhile. Its error is that of ctx.
+	Hold(ctx context.Context, s Step) (Ruling, error)
+}
+
+// Ruling is what becomes of a canary.
+type Ruling struct {
+	// Failed is true for content that is to go back.
+	Failed bool
+	// Reason is why, in words.
+	Reason string
 }
 
 // Result is what became of a Job.

@@ -58,6 +58,8 @@ type Options struct {
 	// Edge owns host ports; nil where Docker publishes them all. The Executor works with
 	// the same.
 	Edge *Switchboard
+	// Analyst judges canaries; nil where no content asks for that.
+	Analyst Analyst
 	// PortHolder names who listens at a port of the host, "" where that cannot be found
 	// out. It may be nil.
 	PortHolder func(HostPort) string

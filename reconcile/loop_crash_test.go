@@ -77,6 +77,7 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 			}
 			h.image(tag, b)
 		}
+		h.image("shop:late", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, UnhealthyAfter: 7 * time.Second})
 		var edge *enginetest.Edge
 		if s.edged {
 			edge = h.giveEdge()

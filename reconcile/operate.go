@@ -117,6 +117,7 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 		}
 		s.controls.Hold = nil
 	}
+	l.forgetCanaries(ctx, s)
 	s.retry, s.backoff, s.trigger = s.declared, backoff{}, TriggerCLI
 	l.event(s, EventReleased, SeverityInfo, "to be tried again, by "+actor)
 	l.poke()

@@ -38,6 +38,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	l.lookups = newLookups(l.Registry)
 	l.announceClashes(now)
 	for _, name := range l.inOrder() {
+		l.disturbed(l.stacks[name])
 		if s := l.stacks[name]; s.work == nil && l.actsOn(name) {
 			if again := l.consider(ctx, s, now); !again.IsZero() && again.Before(next) {
 				next = again

@@ -62,9 +62,10 @@ type Step struct {
 	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
-	// Shift and Drain belong to the kinds that they are named for.
+	// Shift, Drain and Hold belong to the kinds that they are named for.
 	Shift Shift
 	Drain compose.Drain
+	Hold  CanaryHold
 }
 
 // Replica is one container of a service. ID is empty for a container that an
@@ -174,17 +175,19 @@ const (
 	// StepDrain has the edge hand nothing new to a container, and waits until nothing
 	// is left there or the limits are over.
 	StepDrain
+	// StepHold leaves a canary at its weight until it may go on.
+	StepHold
 )
 
 func (k StepKind) String() string {
 	return [...]string{"pull", "network", "volume", "create", "start", "gate", "join", "leave", "policy",
-		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake", "hook", "shift", "drain"}[k]
+		"stop", "rename", "remove", "delay", "monitor", "prune", "build", "unplug", "unmake", "hook", "shift", "drain", "hold"}[k]
 }
 
 // Mutates reports whether the step changes the engine or the edge, and does not
 // merely wait.
 func (k StepKind) Mutates() bool {
-	return k != StepGate && k != StepDelay && k != StepMonitor && k != StepDrain
+	return k != StepGate && k != StepDelay && k != StepMonitor && k != StepDrain && k != StepHold
 }
 
 // Target is what the step acts on, as the plan prints it.
@@ -194,7 +197,7 @@ func (s Step) Target() string {
 		return s.Image.Short()
 	case StepNetwork, StepVolume, StepPrune, StepUnmake:
 		return s.Resource
-	case StepDelay, StepBuild, StepShift:
+	case StepDelay, StepBuild, StepShift, StepHold:
 		return s.Service
 	}
 	return s.Replica.String()

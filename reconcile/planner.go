@@ -105,7 +105,9 @@ type unit struct {
 	// true once a step tells it of the service, and to close what Docker is to have.
 	waiting        []Replica
 	shifted, freed bool
-	fleet          fleet
+	// back are the steps that take the weight of a canary back which does not go on.
+	back  []int
+	fleet fleet
 	// ready are the steps after which the service is ready; empty when it is
 	// ready now or needs no step.
 	ready []int
@@ -140,6 +142,10 @@ func (p *planner) survey(o Observed) error {
 			return err
 		}
 		if err := p.reach(u); err != nil {
+			return err
+		}
+		s, err := p.weighable(u)
+		if err != nil {
 			return err
 		}
 		rules, err := ReplacementOf(withoutPorts(s, u.edge), image, p.desired.Returning, p.borrowers(s.Name))

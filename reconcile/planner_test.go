@@ -119,7 +119,7 @@ func parseCase(t *testing.T, a *txtar.Archive) planCase {
 
 // edge understands: idle (there is one, which serves nothing), apart WHY, away, absent (there are load
 // balancers only), balancer KIND NAME [away | BACKEND...], route SERVICE [PORT:TARGET],
-// route STACK.SERVICE PORT:TARGET, member SERVICE/NUMBER [draining=AGO].
+// route STACK.SERVICE PORT:TARGET, member SERVICE/NUMBER [draining=AGO], weights SERVICE RELEASE=WEIGHT...
 func (c *planCase) edge(t *testing.T, words []string) {
 	if c.observed.Edge == nil {
 		c.observed.Edge = &reconcile.EdgeTable{Generation: 1}
@@ -159,7 +159,7 @@ func (c *planCase) edge(t *testing.T, words []string) {
 		if i < 0 || r < 0 {
 			t.Fatalf("no container or no route for %q", words)
 		}
-		m := reconcile.Member{Container: words[1], Started: c.observed.Containers[i].Started, Name: words[1], Release: 1, Address: netip.MustParseAddr("10.0.0.2")}
+		m := reconcile.Member{Container: words[1], Started: c.observed.Containers[i].Started, Name: words[1], Release: c.observed.Containers[i].Release, Address: netip.MustParseAddr("10.0.0.2")}
 		if len(words) > 2 {
 			ago, err := time.ParseDuration(strings.TrimPrefix(words[2], "draining="))
 			if err != nil {
@@ -168,6 +168,17 @@ func (c *planCase) edge(t *testing.T, words []string) {
 			m.Draining, m.Limits = now.Add(-ago), compose.DefaultDrain()
 		}
 		e.Routes[r].Members = append(e.Routes[r].Members, m)
+	case "weights":
+		r := slices.IndexFunc(e.Routes, func(x reconcile.Route) bool { return x.Service == words[1] })
+		e.Routes[r].Weights = map[int64]int{}
+		for _, w := range words[2:] {
+			var release int64
+			var weight int
+			if n, err := fmt.Sscanf(w, "%d=%d", &release, &weight); n != 2 {
+				t.Fatal(err)
+			}
+			e.Routes[r].Weights[release] = weight
+		}
 	default:
 		t.Fatalf("unknown word %q", words)
 	}
@@ -212,7 +223,8 @@ func (c *planCase) definedBy(words []string) *compose.Project {
 }
 
 // flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
-// unproven SEQ, served ID, handover never|now, restarts SERVICE, version FROM TO.
+// unproven SEQ, served ID, handover never|now, restarts SERVICE, version FROM TO,
+// release SEQ, canary SERVICE WEIGHT AGO [ABORTED].
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
 	case "settled":
@@ -233,6 +245,12 @@ func (c *planCase) flag(t *testing.T, words []string) {
 		c.desired.Served[words[1]] = true
 	case "failed":
 		c.desired.Failed[words[1]] = len(words) > 2
+	case "release":
+		if _, err := fmt.Sscan(words[1], &c.desired.Release); err != nil {
+			t.Fatal(err)
+		}
+	case "canary":
+		c.canary(t, words[1:])
 	case "restarts":
 		c.restarted = words[1]
 		c.desired.RestartAll(words[1], now, "restarted by ann")
@@ -243,6 +261,19 @@ func (c *planCase) flag(t *testing.T, words []string) {
 	default:
 		t.Fatalf("unknown flag %q", words)
 	}
+}
+
+// canary is what is on record of a service's canary.
+func (c *planCase) canary(t *testing.T, words []string) {
+	st := reconcile.CanaryState{Content: c.desired.Project.Hash}
+	ago, err := time.ParseDuration(words[2])
+	if _, wrong := fmt.Sscan(words[1], &st.Weight); wrong != nil || err != nil {
+		t.Fatal(wrong, err)
+	}
+	if st.Since = now.Add(-ago); len(words) > 3 {
+		st.Aborted = words[3]
+	}
+	c.desired.Canaries = map[string]reconcile.CanaryState{words[0]: st}
 }
 
 // previous understands: SERVICE IMAGE [changed].

@@ -38,12 +38,17 @@ func ReplacementOf(s compose.Service, image Image, returning bool, borrowers []s
 		r.Rolling = s.Settings.Rollback
 	}
 	obstacle := obstacleTo(s, image, borrowers)
+	canary := s.Settings.Strategy == compose.StrategyCanary
 	switch {
 	case s.Settings.Strategy == compose.StrategyRecreate:
 		r.Reason = "strategy recreate"
 	case s.OneShot:
 		// Two runs of one migration would get in each other's way.
 		r.Reason = "runs alone"
+	case canary && obstacle.forbids && !returning:
+		return r, WithHint(fmt.Errorf("strategy canary is not possible: it %s", obstacle.text), "%s", obstacle.hint)
+	case canary && !obstacle.forbids:
+		r.StartFirst, r.Reason = true, "canary"
 	case r.Order == compose.OrderStopFirst:
 		r.Reason = "as declared"
 	case r.Order == compose.OrderStartFirst && obstacle.forbids:

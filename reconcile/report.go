@@ -101,6 +101,7 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 		row.Ports = portStatuses(service, s.name, edge, owned)
 		row.Ejected = ejectStatuses(s.name, service.Name, edge)
 		row.Draining = drainStatuses(s.name, service.Name, edge, l.Now())
+		row.Rollout = l.rolloutStatus(s, service.Name, v.Current)
 		row.Stopped = parked(service.Name, s.controls.Stops, owned, row.Desired-row.Ready)
 		missing += max(row.Desired-row.Ready-row.Stopped, 0)
 		ready += row.Ready

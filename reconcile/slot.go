@@ -99,11 +99,23 @@ func (s slot) bornWith() string {
 
 // service plans everything for one declared service.
 func (p *planner) service(u *unit) {
+	if p.giveBack(u); p.cautious(u) {
+		p.canary(u)
+	} else {
+		p.replace(u)
+	}
+	p.surplus(u)
+	p.rename(u)
+	p.monitor(u)
+}
+
+// replace plans the batches of u.
+func (p *planner) replace(u *unit) {
 	slots := p.places(u)
 	old := u.fleet.old
 	barrier := []int(nil)
 	if slices.ContainsFunc(slots, func(s slot) bool { return s.start }) {
-		old, barrier = p.withdraw(u, old, p.barrier(u))
+		old, barrier = p.withdraw(u, old, slices.Concat(p.barrier(u), u.back))
 	}
 	var previous []int
 	size := max(u.rules.Surge+u.rules.Unavailable, 1)
@@ -125,9 +137,6 @@ func (p *planner) service(u *unit) {
 		previous = append(previous, p.retire(u, c, u.ready...))
 	}
 	u.last = append(u.last, previous...)
-	p.surplus(u)
-	p.rename(u)
-	p.monitor(u)
 }
 
 // withdraw stops what a rollout that was cut off left running where nobody can find
@@ -136,7 +145,7 @@ func (p *planner) service(u *unit) {
 func (p *planner) withdraw(u *unit, old []Container, barrier []int) ([]Container, []int) {
 	var others []Container
 	for _, c := range old {
-		if p.neverServed(c) && !findable(c) {
+		if p.neverServed(c) && !findable(c) && !p.needed(u, c) {
 			barrier = append(barrier, p.retire(u, c))
 			continue
 		}
@@ -248,6 +257,13 @@ func (p *planner) create(u *unit, s slot, after ...int) int {
 
 // serve plans what leads s from created to in service and returns the last step.
 func (p *planner) serve(u *unit, s slot, after []int) int {
+	last := p.introduced(u, s, p.rise(u, s, after))
+	u.ready = append(u.ready, last)
+	return p.keepUp(u, s, last)
+}
+
+// rise plans what leads s from created to ready and returns its gate.
+func (p *planner) rise(u *unit, s slot, after []int) int {
 	if s.leave {
 		reason := "not to be found before it is ready"
 		if !p.plugged(u, *s.from) {
@@ -263,16 +279,25 @@ func (p *planner) serve(u *unit, s slot, after []int) int {
 	if s.start {
 		u.started = append(u.started, after...)
 	}
-	last := p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u.reachable(s)), Reason: p.gateText(u.reachable(s))}, after...)
-	if s.join {
-		last = p.add(Step{Kind: StepJoin, Service: u.Name, Replica: s.replica, Reason: "ready: takes the name " + u.Name}, last)
+	return p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u.reachable(s)), Reason: p.gateText(u.reachable(s))}, after...)
+}
+
+// introduced plans that s, which is ready, is found by its service's name, where it is
+// not, and returns the step after which it is.
+func (p *planner) introduced(u *unit, s slot, after ...int) int {
+	if !s.join {
+		return after[len(after)-1]
 	}
-	u.ready = append(u.ready, last)
-	if s.policy {
-		policy := declaredRestart(u.Config)
-		last = p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, last)
+	return p.add(Step{Kind: StepJoin, Service: u.Name, Replica: s.replica, Reason: "ready: takes the name " + u.Name}, after...)
+}
+
+// keepUp plans that s, which has passed its gate, comes back by itself as it is declared.
+func (p *planner) keepUp(u *unit, s slot, after int) int {
+	if !s.policy {
+		return after
 	}
-	return last
+	policy := declaredRestart(u.Config)
+	return p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, after)
 }
 
 // retire plans a lasting stop and returns its last step. The restart policy goes
@@ -295,6 +320,9 @@ func (p *planner) retire(u *unit, c Container, after ...int) int {
 func (p *planner) stop(c Container, reason string, after ...int) int {
 	if id, planned := p.stopped[c.ID]; planned {
 		return id
+	}
+	if u := p.units[c.Service]; u != nil {
+		after = slices.Concat(after, u.back)
 	}
 	after = slices.Concat(p.drain(c, after), p.linger(c, after))
 	if c.Restart != "no" {

@@ -20,6 +20,9 @@ type stack struct {
 	history  []Release
 	controls Controls
 	loaded   bool
+	// canaries are what is on record of those that have not come to an end, by service. It
+	// is replaced, never changed.
+	canaries map[string]CanaryState
 	// unreadable is why there is no record of the stack; it is left alone until
 	// there is one.
 	unreadable error
@@ -78,6 +81,8 @@ type work struct {
 	what  string
 	// needs are the sums of the content that its containers will mount.
 	needs map[string]bool
+	// canaries are those of the plan that is carried out, by service.
+	canaries map[string]*holding
 }
 
 // view is what status shows.
@@ -110,6 +115,9 @@ func (l *Loop) load(ctx context.Context, s *stack) {
 	history, err := l.History.Releases(ctx, s.name, 0)
 	if err == nil {
 		s.controls, err = l.Decisions.Controls(ctx, s.name)
+	}
+	if err == nil {
+		err = l.recallCanaries(ctx, s)
 	}
 	if s.unreadable = err; err != nil {
 		s.unreadable = fmt.Errorf("read the record of stack %s: %w", s.name, err)

@@ -61,6 +61,8 @@ type ServiceStatus struct {
 	Draining []DrainStatus `json:"draining"`
 	// Ejected are the containers that the edge passes over for a while, since they fail.
 	Ejected []EjectStatus `json:"ejected"`
+	// Rollout is there while traffic goes from one release to the next a share at a time.
+	Rollout *RolloutStatus `json:"rollout"`
 }
 
 // PortStatus is who serves a host port.

@@ -31,16 +31,24 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 		if !c.Running() {
 			return &fault{reason: fmt.Sprintf("%s %s before it was handed anything", r, end(c))}
 		}
+		if t.step.Shift.Weight > 0 && !isReady(c) {
+			return &fault{reason: fmt.Sprintf("%s became %s before it was handed more", r, c.Health)}
+		}
 		m, err := reconcile.MemberOf(c, job.Plan.Project, seen)
 		if err != nil {
 			return err
 		}
 		to = append(to, m)
 	}
+	var unweighed error
 	_, err := e.edge.Change(ctx, func(table reconcile.EdgeTable) reconcile.EdgeTable {
+		if t.step.Shift.Weight > 0 {
+			table, unweighed = table.Weighed(job.Plan.Stack, t.step.Service, t.step.Shift, to, time.Now())
+			return table
+		}
 		return table.Shifted(job.Plan.Stack, t.step.Service, t.step.Shift, to, time.Now())
 	})
-	if err != nil {
+	if err := errors.Join(unweighed, err); err != nil {
 		return err
 	}
 	return e.opened(ctx, t.step.Shift)

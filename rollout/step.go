@@ -35,6 +35,8 @@ func (e *Executor) perform(abortable context.Context, job reconcile.Job, t task)
 		o.verdict, o.err = e.watch(abortable, t)
 	case reconcile.StepDrain:
 		o.verdict, o.err = e.drain(abortable, t)
+	case reconcile.StepHold:
+		o = e.hold(abortable, job, t)
 	case reconcile.StepShift:
 		o = e.handOver(abortable, job, t)
 	default:

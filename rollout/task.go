@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"davit/reconcile"
@@ -19,7 +20,7 @@ type task struct {
 	image   reconcile.Image
 	// peers are the containers that one to be created refers to.
 	peers map[string][]reconcile.Peer
-	// to are the containers that a shift is to.
+	// to are the containers that a shift is to, or those of a canary that is held.
 	to []string
 	// waits reports what is waited for.
 	waits func(text string)
@@ -66,9 +67,9 @@ func (x *execution) prepare(step reconcile.Step) (task, error) {
 		t.peers = x.peers(step)
 		return t, nil
 	}
-	if step.Kind == reconcile.StepShift {
+	if step.Kind == reconcile.StepShift || step.Kind == reconcile.StepHold {
 		var err error
-		for _, r := range step.Shift.To {
+		for _, r := range slices.Concat(step.Shift.To, step.Hold.Canary) {
 			id, missing := x.container(step, r)
 			t.to, err = append(t.to, id), errors.Join(err, missing)
 		}

@@ -100,7 +100,7 @@ func (c *Client) Apply(ctx context.Context, stack string) (s SourceReport, err e
 }
 
 // Order gives an order about a stack: apply, rollback, unpin, retry, suspend,
-// resume, remove, adopt, stop, start or restart.
+// resume, promote, abort, remove, adopt, stop, start or restart.
 func (c *Client) Order(ctx context.Context, stack, verb string, o Order) error {
 	var ignored json.RawMessage
 	return c.post(ctx, "/v1/stacks/"+url.PathEscape(stack)+"/"+verb, o, &ignored)

@@ -58,6 +58,10 @@ func (s *Server) order(r *http.Request) (any, error) {
 		err = s.Agent.Unpin(ctx, stack, o.Actor)
 	case "retry":
 		err = s.Agent.Retry(ctx, stack, o.Actor)
+	case "promote":
+		err = s.Agent.Promote(ctx, stack, o.Actor)
+	case "abort":
+		err = s.Agent.Abort(ctx, stack, o.Actor)
 	case "resume":
 		err = s.Agent.Resume(ctx, stack, o.Actor)
 	case "remove":

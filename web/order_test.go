@@ -29,6 +29,8 @@ func TestOrdersReachTheAgentWithTheirActor(t *testing.T) {
 		"rollback": {web.Order{To: "v1.2.0", Hold: true, Actor: "ada"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
 		"suspend":  {web.Order{For: "2h", Reason: "moving", Actor: "ada"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
 		"unpin":    {web.Order{Actor: "ada"}, told{"unpin", "shop", "ada"}},
+		"promote":  {web.Order{Actor: "ada"}, told{"promote", "shop", "ada"}},
+		"abort":    {web.Order{Actor: "ada"}, told{"abort", "shop", "ada"}},
 		"retry":    {web.Order{Actor: "ada"}, told{"retry", "shop", "ada"}},
 		"resume":   {web.Order{Actor: "ada"}, told{"resume", "shop", "ada"}},
 		"remove":   {web.Order{Actor: "ada"}, told{"remove", "shop", "ada"}},

@@ -43,6 +43,7 @@ type Operator interface {
 	Pinner
 	Pauser
 	Servicer
+	Promoter
 	Retry(ctx context.Context, stack, actor string) error
 	Remove(ctx context.Context, stack, actor string) error
 }
@@ -52,6 +53,12 @@ type Servicer interface {
 	Stop(ctx context.Context, r reconcile.ServiceRequest) error
 	Start(ctx context.Context, r reconcile.ServiceRequest) error
 	Restart(ctx context.Context, r reconcile.ServiceRequest) error
+}
+
+// Promoter decides about canaries.
+type Promoter interface {
+	Promote(ctx context.Context, stack, actor string) error
+	Abort(ctx context.Context, stack, actor string) error
 }
 
 // Adopter takes over what somebody else runs.

@@ -104,7 +104,11 @@ func (a *agent) tell(verb, stack, actor string) error {
 	return a.err
 }
 
-func (a *agent) Unpin(_ context.Context, s, who string) error  { return a.tell("unpin", s, who) }
+func (a *agent) Unpin(_ context.Context, s, who string) error { return a.tell("unpin", s, who) }
+func (a *agent) Promote(_ context.Context, s, who string) error {
+	return a.tell("promote", s, who)
+}
+func (a *agent) Abort(_ context.Context, s, who string) error  { return a.tell("abort", s, who) }
 func (a *agent) Retry(_ context.Context, s, who string) error  { return a.tell("retry", s, who) }
 func (a *agent) Resume(_ context.Context, s, who string) error { return a.tell("resume", s, who) }
 func (a *agent) Remove(_ context.Context, s, who string) error { return a.tell("remove", s, who) }

@@ -84,6 +84,14 @@ func (a *fakeAgent) Suspend(_ context.Context, r reconcile.SuspendRequest) error
 func (a *fakeAgent) Unpin(_ context.Context, stack, actor string) error {
 	return a.order(told{"unpin", stack, actor})
 }
+func (a *fakeAgent) Promote(_ context.Context, stack, actor string) error {
+	return a.order(told{"promote", stack, actor})
+}
+
+func (a *fakeAgent) Abort(_ context.Context, stack, actor string) error {
+	return a.order(told{"abort", stack, actor})
+}
+
 func (a *fakeAgent) Retry(_ context.Context, stack, actor string) error {
 	return a.order(told{"retry", stack, actor})
 }

@@ -122,7 +122,7 @@ func writePort(r reconcile.Route, p compose.PublishedPort) traffic.Port {
 		Stack: r.Stack, Service: r.Service, Target: p.Target,
 		Protocol: traffic.Protocol(p.Speaks), Affinity: traffic.Affinity(p.Affinity),
 		Trusted: p.Trusted, AcceptProxy: p.AcceptProxy, SendProxy: p.SendProxy,
-		Park: p.Park, Idle: p.Idle, MaxConnections: p.MaxConnections,
+		Park: p.Park, Idle: p.Idle, MaxConnections: p.MaxConnections, Weights: r.Weights,
 	}
 	if p.Network == traffic.UDP.String() {
 		out.Network = traffic.UDP
@@ -159,6 +159,7 @@ func readTable(t traffic.Table, s traffic.State) reconcile.EdgeTable {
 			out.Routes = append(out.Routes, reconcile.Route{Stack: p.Stack, Service: p.Service})
 		}
 		r := &out.Routes[at]
+		r.Weights = p.Weights
 		r.Ports = addPort(r.Ports, readPort(p))
 		for _, b := range p.Backends {
 			if !slices.ContainsFunc(r.Members, func(m reconcile.Member) bool { return m.Container == b.Container }) {

@@ -40,7 +40,7 @@ func TestATableIsReadAsItWasWritten(t *testing.T) {
 			}),
 			port(83, func(p *compose.PublishedPort) { p.HostIP = netip.IPv4Unspecified() }),
 		}},
-		{Stack: "shop", Service: "web", Members: []reconcile.Member{draining, busy}, Ports: []compose.PublishedPort{port(80, plain), port(443, plain)}},
+		{Stack: "shop", Service: "web", Members: []reconcile.Member{draining, busy}, Weights: map[int64]int{3: 95, 4: 5}, Ports: []compose.PublishedPort{port(80, plain), port(443, plain)}},
 	}}
 	written := writeTable("host", want)
 	if err := written.Validate(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -151,7 +152,7 @@ func joined(routes []reconcile.Route, r reconcile.Route) (out []reconcile.Route,
 	}
 	out = slices.Clone(routes)
 	have := &out[at]
-	same = len(have.Members) == len(r.Members)
+	same = len(have.Members) == len(r.Members) && maps.Equal(have.Weights, r.Weights)
 	have.Ports, have.Members = slices.Concat(have.Ports, r.Ports), slices.Clone(have.Members)
 	for _, m := range r.Members {
 		i := slices.IndexFunc(have.Members, func(o reconcile.Member) bool { return o.Container == m.Container })
@@ -194,7 +195,7 @@ func readBalanced(name string, t traffic.Table, busy func(container string) int6
 	var out []reconcile.Route
 	counted := map[string]bool{}
 	for _, p := range t.Ports {
-		r := reconcile.Route{Stack: p.Stack, Service: p.Service, Ports: []compose.PublishedPort{readPort(p)}}
+		r := reconcile.Route{Stack: p.Stack, Service: p.Service, Ports: []compose.PublishedPort{readPort(p)}, Weights: p.Weights}
 		r.Ports[0].Host, r.Ports[0].Balancer = 0, name
 		for _, b := range p.Backends {
 			m := readMember(b, traffic.State{})

@@ -107,7 +107,7 @@ func run(ctx context.Context, c *console, args ...string) int {
 func verbs(c *console) []*cobra.Command {
 	return []*cobra.Command{
 		runVerb(c), edgeVerb(c), planVerb(c), applyVerb(c), statusVerb(c), historyVerb(c), rollbackVerb(c), adoptVerb(c), restartVerb(c), stopVerb(c), startVerb(c), unpinVerb(c),
-		retryVerb(c), suspendVerb(c), resumeVerb(c), removeVerb(c), waitVerb(c), validateVerb(c), configVerb(c),
+		retryVerb(c), promoteVerb(c), abortVerb(c), suspendVerb(c), resumeVerb(c), removeVerb(c), waitVerb(c), validateVerb(c), configVerb(c),
 		eventsVerb(c), doctorVerb(c), versionVerb(c),
 	}
 }

@@ -121,6 +121,9 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 			t.note("port", trouble)
 		}
 		for _, service := range k.Services {
+			if service.Rollout != nil {
+				t.note(service.Name, service.Rollout.String()+s.elapsed(service.Rollout.Since))
+			}
 			for _, e := range service.Ejected {
 				t.note("passed over", e.Replica+": "+e.Reason)
 			}
@@ -131,6 +134,14 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 		fmt.Fprintln(s.Out)
 		s.services(status.Stacks[0])
 	}
+}
+
+// elapsed is since when something is so, for the end of a line.
+func (s *statusCommand) elapsed(since time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return ", for " + ago(s.Now(), since)
 }
 
 func (s *statusCommand) row(k reconcile.StackStatus, several bool) []cell {

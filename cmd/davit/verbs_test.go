@@ -105,6 +105,8 @@ func TestOrdersCarryTheirActor(t *testing.T) {
 		want any
 	}{
 		"unpin":    {[]string{"unpin", "shop"}, told{"unpin", "shop", "ada"}},
+		"promote":  {[]string{"promote", "shop"}, told{"promote", "shop", "ada"}},
+		"abort":    {[]string{"abort", "shop"}, told{"abort", "shop", "ada"}},
 		"retry":    {[]string{"retry", "shop"}, told{"retry", "shop", "ada"}},
 		"resume":   {[]string{"resume", "shop"}, told{"resume", "shop", "ada"}},
 		"remove":   {[]string{"remove", "shop", "--yes"}, told{"remove", "shop", "ada"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -102,9 +103,27 @@ func (x *Edge) apply(ctx context.Context, t reconcile.EdgeTable) error {
 	if err := x.possible(t); err != nil {
 		return err
 	}
+	x.weigh(t)
 	x.table = copied(t)
 	x.applied++
 	return nil
+}
+
+// weigh takes note of members that get more of what is shared out though they are not
+// ready.
+func (x *Edge) weigh(t reconcile.EdgeTable) {
+	for _, r := range t.Routes {
+		before, _ := x.table.Route(r.Stack, r.Service)
+		for _, m := range r.Members {
+			c, there := x.engine.containers[m.Container]
+			ready := there && c.face.Running() && (!c.checked || c.face.Health == reconcile.Healthy)
+			had := slices.ContainsFunc(before.Members, func(o reconcile.Member) bool { return o.Container == m.Container && o.Draining.IsZero() })
+			more := !had || r.Weights[m.Release] > before.Weights[m.Release]
+			if len(r.Weights) > 0 && m.Draining.IsZero() && r.Weights[m.Release] > 0 && more && !ready {
+				x.wrongs = append(x.wrongs, m.Name+" was given weight and is not ready")
+			}
+		}
+	}
 }
 
 // possible reports what no edge could serve.
@@ -266,6 +285,7 @@ func copied(t reconcile.EdgeTable) reconcile.EdgeTable {
 	for i := range t.Routes {
 		t.Routes[i].Ports = slices.Clone(t.Routes[i].Ports)
 		t.Routes[i].Members = slices.Clone(t.Routes[i].Members)
+		t.Routes[i].Weights = maps.Clone(t.Routes[i].Weights)
 	}
 	return t
 }

@@ -1,0 +1,54 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+)
+
+// analysing is the analysis of a canary that is held. It begins anew whenever the step is
+// held again.
+type analysing struct {
+	found chan Finding
+	end   func()
+}
+
+// analyse begins the analysis of s, nil where none is asked for.
+func (a *attempt) analyse(ctx context.Context, h *holding, s Step) *analysing {
+	declared, _ := a.project.Service(s.Service)
+	if declared.Settings.Canary == nil || declared.Settings.Canary.Analysis == nil {
+		return nil
+	}
+	out := &analysing{found: make(chan Finding, 1), end: func() {}}
+	if a.loop.Analyst == nil {
+		out.found <- Finding{Outcome: AnalysisError, Reason: "nobody here can analyse it"}
+		return out
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	out.end = func() { cancel(); working.Wait() }
+	c := a.comparison(s)
+	c.Analysis = *declared.Settings.Canary.Analysis
+	working.Go(func() {
+		f, err := a.loop.Analyst.Analyse(ctx, c, func(text string) {
+			a.loop.mu.Lock()
+			defer a.loop.mu.Unlock()
+			h.tells = text
+		})
+		if err == nil {
+			out.found <- f
+		}
+	})
+	return out
+}
+
+// comparison is what the analysis of s is about.
+func (a *attempt) comparison(s Step) Comparison {
+	c := Comparison{Stack: a.stack.name, Service: s.Service, Hold: s.Hold.For}
+	for _, r := range s.Hold.Canary {
+		c.New = append(c.New, r.ID)
+	}
+	for _, r := range s.Hold.Stable {
+		c.Stable = append(c.Stable, r.ID)
+	}
+	return c
+}

@@ -1,0 +1,248 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// holding is what the loop knows of a service's canary while a plan with one is carried
+// out.
+type holding struct {
+	// hold is the step that is held, or was last; open is true while it is.
+	hold  CanaryHold
+	open  bool
+	since time.Time
+	waits string
+	// tells is what its analysis waits for.
+	tells string
+	// entered is when it was opened.
+	entered time.Time
+	// left is how many holds the plan still has.
+	left int
+	// changed is closed once an operator has decided something.
+	changed chan struct{}
+}
+
+// holdings are the canaries of a plan, by service.
+func holdings(p Plan, now time.Time) map[string]*holding {
+	out := map[string]*holding{}
+	for _, s := range p.Steps {
+		switch h := out[s.Service]; {
+		case s.Kind != StepHold:
+		case h == nil:
+			out[s.Service] = &holding{hold: s.Hold, left: 1, since: now, waits: "replicas of the new release", changed: make(chan struct{})}
+		default:
+			h.left++
+		}
+	}
+	return out
+}
+
+// Hold implements Holder.
+func (a *attempt) Hold(ctx context.Context, s Step) (Ruling, error) {
+	h := a.enter(ctx, s)
+	var found *Finding
+	var findings chan Finding
+	if analysing := a.analyse(ctx, h, s); analysing != nil {
+		defer analysing.end()
+		found, findings = &Finding{Outcome: AnalysisRuns}, analysing.found
+	}
+	for {
+		ruling, wait, changed := a.rule(h, s, found)
+		if wait == 0 {
+			return ruling, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case f := <-findings:
+			found = &f
+		case <-ctx.Done():
+			timer.Stop()
+			return Ruling{}, ctx.Err()
+		}
+		timer.Stop()
+	}
+}
+
+// enter writes down that a step is held from now on, unless it was before.
+func (a *attempt) enter(ctx context.Context, s Step) *holding {
+	l := a.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := a.stack.canaries[s.Service]
+	if st.Content != s.Hold.Content {
+		st = CanaryState{Content: s.Hold.Content}
+	}
+	if st.Weight != s.Hold.Weight || s.Hold.Since.IsZero() {
+		st.Weight, st.Since, st.Promoted = s.Hold.Weight, l.Now(), ""
+	}
+	if err := l.rememberCanary(ctx, a.stack, s.Service, st); err != nil {
+		// After a crash it is held for its whole time again, which does no harm.
+		a.stack.logger.Warn("nobody will know since when a canary is held", "service", s.Service, "error", err)
+	}
+	h := a.stack.work.canaries[s.Service]
+	h.hold, h.open, h.since, h.entered = s.Hold, true, st.Since, l.Now()
+	return h
+}
+
+// disturbed ends work in which a canary is held whose weight the edge does not know any
+// more: it lost its table, and nobody mends that of a stack that is worked on. The caller
+// holds l.mu.
+func (l *Loop) disturbed(s *stack) {
+	if t := l.observed.Edge; t == nil || t.Away != "" {
+		return
+	}
+	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && l.observed.At.After(h.entered) }) {
+		if r, _ := l.observed.Edge.Route(s.name, service); len(r.Weights) == 0 {
+			s.work.cancel(errUnweighed)
+		}
+	}
+}
+
+// errUnweighed ends work that is planned anew.
+var errUnweighed = errors.New("the edge has lost the weight of a canary")
+
+// untold is how long nothing but a decision of somebody ends a hold.
+const untold = time.Hour
+
+// rule says what becomes of the canary; a wait of 0 says that it is known.
+func (a *attempt) rule(h *holding, s Step, f *Finding) (r Ruling, wait time.Duration, changed <-chan struct{}) {
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	if f != nil && f.Outcome == AnalysisRuns {
+		f = &Finding{Reason: h.tells}
+	}
+	r, h.waits, wait = s.Hold.rule(a.stack.canaries[s.Service], f, a.loop.Now())
+	if wait == 0 {
+		h.open, h.left = false, h.left-1
+		h.waits, h.since = "replicas of the new release", a.loop.Now()
+	}
+	return r, wait, h.changed
+}
+
+// rule is the decision about a canary: what is on record of it, what an analysis has
+// found, nil for none, and the time. A wait of 0 says that it is made; else there is what
+// it waits for.
+func (h CanaryHold) rule(st CanaryState, f *Finding, now time.Time) (r Ruling, waits string, wait time.Duration) {
+	over := st.Since.Add(h.For)
+	switch {
+	case st.Aborted != "":
+		return Ruling{Failed: true, Reason: "aborted by " + st.Aborted}, "", 0
+	case f != nil && f.Outcome == AnalysisFailed:
+		return Ruling{Failed: true, Reason: f.Reason}, "", 0
+	case st.Promoted != "":
+		return Ruling{Reason: "promoted by " + st.Promoted}, "", 0
+	case now.Before(over):
+		return Ruling{}, fmt.Sprintf("the end of its hold at %s", over.UTC().Format(time.TimeOnly)), over.Sub(now)
+	case f != nil && (f.Outcome == AnalysisInconclusive || f.Outcome == AnalysisError):
+		return Ruling{}, "somebody to promote or abort it: " + f.Reason, untold
+	case f != nil && f.Outcome == AnalysisRuns:
+		return Ruling{}, "its analysis: " + f.Reason, untold
+	case h.Manual:
+		return Ruling{}, "somebody to promote or abort it", untold
+	}
+	return Ruling{Reason: "held for " + brief(now.Sub(st.Since).Round(time.Second))}, "", 0
+}
+
+// canaryKey is where what is known of a stack's canaries is remembered.
+func canaryKey(stack string) string { return "canaries of " + stack }
+
+// rememberCanary writes down how the canary of a service stands; for a zero one of "" all
+// of the stack's are forgotten. What cannot be written counts all the same, for as long
+// as the agent lives. The caller holds l.mu.
+func (l *Loop) rememberCanary(ctx context.Context, s *stack, service string, st CanaryState) error {
+	all := maps.Clone(s.canaries)
+	if all == nil || service == "" {
+		all = map[string]CanaryState{}
+	}
+	if service != "" {
+		all[service] = st
+	} else if len(s.canaries) == 0 {
+		return nil
+	}
+	s.canaries = all
+	if l.Memory == nil {
+		return nil
+	}
+	text, err := json.Marshal(all)
+	if err == nil {
+		err = l.Memory.Remember(ctx, canaryKey(s.name), string(text))
+	}
+	if err != nil {
+		return fmt.Errorf("record the canaries of stack %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// recallCanaries reads what is on record of a stack's canaries. The caller holds l.mu.
+func (l *Loop) recallCanaries(ctx context.Context, s *stack) error {
+	if l.Memory == nil {
+		return nil
+	}
+	text, found, err := l.Memory.Recall(ctx, canaryKey(s.name))
+	if err == nil && found {
+		err = json.Unmarshal([]byte(text), &s.canaries)
+	}
+	if err != nil {
+		return fmt.Errorf("read how its canaries stand: %w", err)
+	}
+	return nil
+}
+
+// forgetCanaries ends what was decided about canaries, once a release has come to an end
+// that lasts. The caller holds l.mu.
+func (l *Loop) forgetCanaries(ctx context.Context, s *stack) {
+	if err := l.rememberCanary(ctx, s, "", CanaryState{}); err != nil {
+		s.logger.Warn("not forgotten", "error", err)
+	}
+}
+
+// forget is forgetCanaries for a release that was of something new.
+func (a *attempt) forget(ctx context.Context) {
+	if a.verdict.Act == ActKeep {
+		return
+	}
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	if a.stack.unfinished == nil { // an agent that dies now has to know it all still
+		a.loop.forgetCanaries(ctx, a.stack)
+	}
+}
+
+// retreat gives what the canaries of a failed release got back to the others, before
+// anything else is done about the failure.
+func (a *attempt) retreat(ctx context.Context, result Result) {
+	canaries := map[string][]Replica{}
+	for _, s := range a.plan.Steps {
+		if s.Kind != StepHold {
+			continue
+		}
+		canaries[s.Service] = nil
+		for _, r := range s.Hold.Canary {
+			if r.ID == "" {
+				r.ID = result.Containers[r]
+			}
+			canaries[s.Service] = append(canaries[s.Service], r)
+		}
+	}
+	if a.loop.Edge == nil || len(canaries) == 0 {
+		return
+	}
+	_, err := a.loop.Edge.Change(ctx, func(t EdgeTable) EdgeTable {
+		for service, from := range canaries {
+			declared, _ := a.project.Service(service)
+			t = t.Retreated(a.stack.name, service, from, Shift{Limits: declared.Drain}, a.loop.Now())
+		}
+		return t
+	})
+	if err != nil {
+		// The plan of what comes next begins with it.
+		a.stack.logger.Warn("the weight of a failed canary is not back yet", "error", err)
+	}
+}

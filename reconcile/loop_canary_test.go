@@ -1,0 +1,370 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"davit/engine/enginetest"
+	"davit/reconcile"
+)
+
+// canaryOf is the shop with one share after another: 5 percent for a minute, 30 for two.
+func canaryOf(tag string) string {
+	return published(tag) + "    x-davit: {strategy: canary, canary: {steps: [{weight: 5, hold: 1m}, {weight: 30, hold: 2m}]}}\n"
+}
+
+// manualOf is the same with its last step left to somebody.
+func manualOf(tag string) string {
+	return strings.Replace(canaryOf(tag), "hold: 2m}]", "hold: 2m}], promotion: manual", 1)
+}
+
+// withCanary is withEdge on a host whose agents remember, on which the shop's 1.0 runs.
+func withCanary(t *testing.T, f func(t *testing.T, h *host, edge *enginetest.Edge)) {
+	t.Helper()
+	withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.remembers()
+		h.push("v1.0.0", canaryOf("1.0"))
+		h.pass(time.Minute)
+		f(t, h, edge)
+	})
+}
+
+// remembers has the agents to come share a memory.
+func (h *host) remembers() {
+	adjust, kept := h.adjust, &memory{}
+	h.adjust = func(o *reconcile.Options) {
+		adjust(o)
+		o.Memory = kept
+	}
+	h.stop()
+	h.boot()
+}
+
+// shared is how what comes to the shop is shared out, by release: "#1 95, #2 5".
+func shared(h *host, edge *enginetest.Edge) string {
+	h.t.Helper()
+	table, err := edge.Look(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r, _ := table.Route("shop", "web")
+	var out []string
+	for _, release := range slices.Sorted(maps.Keys(r.Weights)) {
+		out = append(out, fmt.Sprintf("#%d %d", release, r.Weights[release]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// rollout is what the status says of the shop's canary.
+func (h *host) rollout() string {
+	for _, s := range h.status().Services {
+		if s.Name == "web" && s.Rollout != nil {
+			return s.Rollout.String()
+		}
+	}
+	return ""
+}
+
+func TestACanaryGetsItsShareStepByStep(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		begun := time.Now()
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(30 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 95, #2 5")
+		h.expect("running", h.running(), "web/1 shop:1.0, web/2 shop:1.1")
+		if got := h.rollout(); !strings.HasPrefix(got, "canary step 1 of 3, holding, 5 %, waits for the end of its hold at ") {
+			t.Errorf("the status says %q", got)
+		}
+		h.pass(time.Minute)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		if got := h.rollout(); !strings.HasPrefix(got, "canary step 2 of 3, holding, 30 %, ") {
+			t.Errorf("the status says %q", got)
+		}
+		for _, s := range h.status().Services {
+			if since := s.Rollout.Since.Sub(begun); since < time.Minute || since > 70*time.Second {
+				t.Errorf("step 2 is held since %v after the push", since)
+			}
+		}
+		h.pass(3 * time.Minute)
+		h.expect("shares", shared(h, edge), "")
+		h.expect("running", h.running(), "web/2 shop:1.1")
+		h.expect("edge", routes(h, edge), "web [80]: web/2")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+		h.expect("rollout", h.rollout(), "")
+	})
+}
+
+func TestAManualCanaryWaitsForSomebody(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", manualOf("1.1"))
+		h.pass(24 * time.Hour)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.expect("rollout", h.rollout(), "canary step 2 of 3, holding, 30 %, waits for somebody to promote or abort it")
+		if err := h.loop.Promote(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.1")
+		if h.emitted(reconcile.EventPromoted) != 1 || !strings.Contains(h.story(), "web promoted by ann, from canary step 2 of 3, 30 %") {
+			t.Errorf("who promoted it is not told:\n%s", h.story())
+		}
+		if err := h.loop.Promote(t.Context(), "shop", "ann"); err == nil {
+			t.Error("what is over was promoted")
+		}
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err == nil {
+			t.Error("what is over was aborted")
+		}
+	})
+}
+
+func TestPromotingEndsOneHoldOnly(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(20 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 95, #2 5")
+		if err := h.loop.Promote(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+	})
+}
+
+// returned fails the test unless all traffic went back to 1.0 before anything of a canary
+// was stopped.
+func returned(h *host, edge *enginetest.Edge, history string) {
+	h.t.Helper()
+	h.expect("shares", shared(h, edge), "")
+	h.expect("running", h.running(), "web/1 shop:1.0")
+	h.expect("edge", routes(h, edge), "web [80]: web/1")
+	h.expect("history", h.history(), history)
+}
+
+// stopsAfterReturn complains of a canary that is stopped, or whose policy is taken, while
+// the edge hands it anything.
+func stopsAfterReturn(h *host, edge *enginetest.Edge) {
+	h.engine.Interrupt(func(op enginetest.Op, at enginetest.Moment) error {
+		if at != enginetest.Before || op.Kind != enginetest.OpStop {
+			return nil
+		}
+		table, err := edge.Look(h.t.Context())
+		if err != nil {
+			return nil
+		}
+		r, _ := table.Route("shop", "web")
+		for _, m := range r.Members {
+			if len(r.Weights) > 0 || m.Draining.IsZero() && "shop-web-"+strings.TrimPrefix(m.Name, "web/") == op.Target {
+				h.t.Errorf("%s is stopped while %s is handed something, shares %v", op.Target, m.Name, r.Weights)
+			}
+		}
+		return nil
+	})
+}
+
+func TestAbortingReturnsAllWeightBeforeAnythingStops(t *testing.T) {
+	for name, after := range map[string]time.Duration{
+		"while the canary starts": 200 * time.Millisecond, "in the first hold": 30 * time.Second, "in the second hold": 90 * time.Second,
+	} {
+		for failing, yaml := range map[string]string{"rolled back": "", "paused": "x-davit: {rollback: none}\n"} {
+			t.Run(name+", "+failing, func(t *testing.T) {
+				withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+					stopsAfterReturn(h, edge)
+					h.push("v1.1.0", canaryOf("1.1")+yaml)
+					h.pass(after)
+					if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+						t.Fatal(err)
+					}
+					h.pass(2 * time.Minute)
+					returned(h, edge, "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed\n#3 auto-rollback v1.0.0 succeeded restores #1")
+					h.expect("sync", string(h.status().Sync), "held")
+					if failure := h.record.releases[1].Failure; !strings.HasPrefix(failure, "aborted by ann, at canary step ") {
+						t.Errorf("the record says %q", failure)
+					}
+					h.pass(time.Hour)
+					if err := h.loop.Retry(t.Context(), "shop", "ann"); err != nil {
+						t.Fatal(err)
+					}
+					h.pass(10 * time.Minute)
+					if !strings.HasSuffix(h.running(), "shop:1.1") {
+						t.Errorf("after a retry there is %s", h.running())
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestACanaryThatBecomesUnhealthyLosesItsWeightFirst(t *testing.T) {
+	for name, b := range map[string]enginetest.Behaviour{
+		"unhealthy": {Healthcheck: true, HealthyAfter: time.Second, UnhealthyAfter: 80 * time.Second},
+		"exits":     {Healthcheck: true, HealthyAfter: time.Second, Exits: true, ExitAfter: 80 * time.Second, ExitCode: 3},
+		"never":     sick(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				stopsAfterReturn(h, edge)
+				h.image("shop:bad", b)
+				h.push("v1.1.0", canaryOf("bad"))
+				h.pass(10 * time.Minute)
+				returned(h, edge, "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed\n#3 auto-rollback v1.0.0 succeeded restores #1")
+			})
+		})
+	}
+}
+
+func TestAFailedCanaryThatPausesGetsNothingEither(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.image("shop:bad", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, UnhealthyAfter: 80 * time.Second})
+		h.push("v1.1.0", canaryOf("bad")+"x-davit: {rollback: none}\n")
+		h.pass(10 * time.Minute)
+		h.expect("shares", shared(h, edge), "")
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2 draining")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed")
+	})
+}
+
+func TestANewerCommitBeginsItsOwnCanaryFromTheFirstStep(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		stopsAfterReturn(h, edge)
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.push("v1.2.0", canaryOf("1.2"))
+		h.pass(30 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 95, #3 5")
+		h.expect("running", h.running(), "web/1 shop:1.0, web/3 shop:1.2")
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "web/3 shop:1.2")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 superseded\n#3 deploy v1.2.0 succeeded")
+	})
+}
+
+func TestARevertInTheMiddleOfACanaryTakesNoSteps(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		stopsAfterReturn(h, edge)
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		h.push("v1.2.0", canaryOf("1.0"))
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		h.expect("shares", shared(h, edge), "")
+	})
+}
+
+func TestASuspendedCanaryStaysWhereItIs(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Hour)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.expect("rollout", h.rollout(), "interrupted, 30 %")
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.1")
+	})
+}
+
+func TestAnAgentThatDiesInAHoldGoesOnWithWhatIsLeftOfIt(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", manualOf("1.1"))
+		h.pass(50 * time.Second)
+		h.stop()
+		h.pass(30 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 95, #2 5")
+		h.boot()
+		h.pass(20 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30") // and not a minute later
+		h.pass(time.Hour)
+		h.stop()
+		h.boot()
+		h.pass(time.Minute)
+		h.expect("rollout", h.rollout(), "canary step 2 of 3, holding, 30 %, waits for somebody to promote or abort it")
+	})
+}
+
+func TestAnAbortOutlivesTheAgent(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		stopsAfterReturn(h, edge)
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		h.record.refuseEnds(true) // the abort is on record, and what became of it is not
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Second)
+		h.stop()
+		h.record.refuseEnds(false)
+		h.boot()
+		h.pass(2 * time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		if !strings.Contains(h.history(), "#3 deploy v1.1.0 failed") {
+			t.Errorf("history:\n%s", h.history())
+		}
+	})
+}
+
+func TestAnEdgeThatLosesItsTableInAHoldServesAgainAndTheCanaryBeginsAnew(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		edge.Lose()
+		h.pass(20 * time.Second)
+		if n := edge.Serving("web"); n == 0 {
+			t.Errorf("nobody answers at the edge: %s", routes(h, edge))
+		}
+		h.expect("shares", shared(h, edge), "#1 95, #2 5")
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.1")
+	})
+}
+
+func TestAChangeOfTheCanaryAloneRestartsNothing(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.engine.ClearLog()
+		h.push("v1.1.0", manualOf("1.0"))
+		h.pass(time.Hour)
+		for _, op := range h.engine.Log() {
+			if op.Kind != enginetest.OpTag && op.Kind != enginetest.OpUntag {
+				t.Errorf("%s", op)
+			}
+		}
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+	})
+}
+
+// TestACanaryKilledAtAnyMutationConverges is the story of crashes for canaries: never
+// fewer at the edge than are declared, never weight for what is not ready.
+func TestACanaryKilledAtAnyMutationConverges(t *testing.T) {
+	share := func(tag string, more string) string {
+		return published(tag) + "    x-davit: {strategy: canary, canary: {steps: [{weight: 5, hold: 5s}, {weight: 60, hold: 5s}]}}\n" + more
+	}
+	three := "    deploy: {replicas: 3}\n"
+	stories := map[string]crashStory{
+		"a canary":                   {first: share("1.0", ""), then: []string{share("1.1", "")}, floor: 1, edged: true},
+		"a canary of three replicas": {first: share("1.0", three), then: []string{share("1.1", three)}, floor: 3, edged: true},
+		"a canary that fails":        {first: share("1.0", ""), then: []string{share("late", "")}, floor: 1, edged: true},
+		"a canary that is reverted":  {first: share("1.0", ""), then: []string{share("1.1", ""), share("1.0", "")}, floor: 1, edged: true},
+	}
+	for name, story := range stories {
+		t.Run(name, func(t *testing.T) {
+			want, mutations := story.run(t, 0, enginetest.Before)
+			for n := 1; n <= mutations; n++ {
+				for _, moment := range []enginetest.Moment{enginetest.Before, enginetest.After} {
+					if got, _ := story.run(t, n, moment); got != want {
+						t.Errorf("killed %s mutation %d of %d:\n got %s\nwant %s", moment, n, mutations, got, want)
+					}
+				}
+			}
+			t.Logf("%d mutations, killed before and after each", mutations)
+		})
+	}
+}

@@ -1,0 +1,84 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+)
+
+// RolloutStatus is where a service is that is handed over a share at a time.
+type RolloutStatus struct {
+	// Phase is "starting" while replicas of the new release come up, "holding" while its
+	// weight stays, "promoting" after the last hold, and "interrupted" while nobody works
+	// on it: a suspension, say.
+	Phase string `json:"phase"`
+	// Step of Steps, counted from 1, is the one that it is at or goes to; 0 where it is
+	// interrupted and nobody knows.
+	Step  int `json:"step"`
+	Steps int `json:"steps"`
+	// Weight is what the new release gets at the edge now, in percent.
+	Weight int `json:"weight"`
+	// WaitingFor is what it waits for, Since when the phase began.
+	WaitingFor string    `json:"waiting_for"`
+	Since      time.Time `json:"since"`
+}
+
+// String is the status in a line.
+func (r RolloutStatus) String() string {
+	text := fmt.Sprintf("%s, %d %%", r.Phase, r.Weight)
+	if r.Step > 0 {
+		text = fmt.Sprintf("canary step %d of %d, %s", r.Step, r.Steps, text)
+	}
+	if r.WaitingFor != "" {
+		text += ", waits for " + r.WaitingFor
+	}
+	return text
+}
+
+// rolloutStatus is how the canary of a service stands, nil where there is none. The
+// caller holds l.mu.
+func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutStatus {
+	var route Route
+	if l.observed.Edge != nil {
+		route, _ = l.observed.Edge.Route(s.name, service)
+	}
+	out := &RolloutStatus{Phase: "interrupted", Weight: route.share(func(m Member) bool { return !l.proven(m, service, now) })}
+	var h *holding
+	if s.work != nil {
+		h = s.work.canaries[service]
+	}
+	switch {
+	case h == nil && len(route.Weights) == 0:
+		return nil
+	case h == nil:
+		if st, known := s.canaries[service]; known {
+			out.Since = st.Since
+		}
+		return out
+	}
+	out.Step, out.Steps, out.WaitingFor, out.Since = h.hold.Step, h.hold.Of, h.waits, h.since
+	switch {
+	case h.open:
+		out.Phase, out.Weight = "holding", h.hold.Weight
+	case h.left == 0:
+		out.Phase, out.Step = "promoting", h.hold.Of
+	default:
+		out.Phase = "starting"
+		out.Step = h.hold.Of - h.left
+	}
+	return out
+}
+
+// proven reports whether a member runs what the current release ran. The caller holds
+// l.mu.
+func (l *Loop) proven(m Member, service string, now *Release) bool {
+	if now == nil {
+		return false
+	}
+	rec, _ := now.Service(service)
+	for _, c := range l.observed.Containers {
+		if c.ID == m.Container {
+			return c.Spec == rec.Spec && c.ImageID == rec.Image.ID
+		}
+	}
+	return false
+}
