@@ -310,7 +310,7 @@ func (c *canary) take(i int, step compose.CanaryStep) {
 			Shift: Shift{Ports: c.u.edge, To: crew, Limits: c.u.Drain, Weight: step.Weight}}, after...)}
 	}
 	c.held = []int{c.add(Step{Kind: StepHold, Service: c.u.Name, Hold: h, Reason: h.text(c.now),
-		Gate: Gate{Kind: GateMonitor, StableFor: math.MaxInt64, MayComplete: c.u.mayComplete()}}, after...)}
+		Gate: c.u.probed(Gate{Kind: GateMonitor, StableFor: math.MaxInt64, MayComplete: c.u.mayComplete()})}, after...)}
 }
 
 // risen are the steps after which all of the crew so far are ready, and may go on.

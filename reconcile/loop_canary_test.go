@@ -10,6 +10,7 @@ import (
 
 	"davit/engine/enginetest"
 	"davit/reconcile"
+	"davit/rollout"
 )
 
 // canaryOf is the shop with one share after another: 5 percent for a minute, 30 for two.
@@ -214,6 +215,25 @@ func TestACanaryThatBecomesUnhealthyLosesItsWeightFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestACanaryIsProbedWhileItIsHeld(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		stopsAfterReturn(h, edge)
+		adjust := h.adjust
+		h.adjust = func(o *reconcile.Options) {
+			adjust(o)
+			o.Executor = rollout.New(rollout.Options{Engine: h.engine, Edge: o.Edge, Prober: h.engine, Journal: h.record, Preflight: h.disk})
+		}
+		h.stop()
+		h.boot()
+		h.image("shop:mute", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, MuteAfter: 80 * time.Second})
+		h.push("v1.1.0", strings.Replace(canaryOf("mute"), "strategy:", "probes: {readiness: {tcp: 8080}}, strategy:", 1))
+		h.pass(75 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.pass(2 * time.Minute)
+		returned(h, edge, "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed\n#3 auto-rollback v1.0.0 succeeded restores #1")
+	})
 }
 
 func TestAFailedCanaryThatPausesGetsNothingEither(t *testing.T) {
