@@ -114,7 +114,9 @@ func (e *Executor) ask(ctx context.Context, id string, p *compose.Probe) (probe.
 	switch {
 	case err == nil:
 		return probe.Answer{OK: true}, nil
-	case errors.As(err, &failed), !circumstantial(err):
+	case errors.As(err, &failed):
+		return probe.Answer{Output: probe.Line(failed.Error()), Lingers: failed.TimedOut > 0}, nil
+	case !circumstantial(err):
 		return probe.Answer{Output: probe.Line(err.Error())}, nil
 	}
 	return probe.Answer{}, fmt.Errorf("run the command of probe %s: %w", p, err)

@@ -288,6 +288,17 @@ func TestACommandIsAProbeToo(t *testing.T) {
 	}
 }
 
+func TestACommandThatHangsIsNotPiledUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted()
+		s.fails["hook web/1 probe"] = &reconcile.HookFailure{TimedOut: sec}
+		p := tcpProbe(10 * sec)
+		p.TCP, p.Exec = 0, []string{"/app"}
+		equal(t, "reason", reasonOf(probed(t, s, &doorman{}, startup(p))), "web/1 failed its startup probe exec /app 3 times in a row: did not end within 1s")
+		equal(t, "commands", len(s.did()), 3)
+	})
+}
+
 func TestAMonitorFailsWhatBecomesUnready(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(time.Duration) probe.Answer

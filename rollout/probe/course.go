@@ -11,6 +11,9 @@ type Answer struct {
 	OK bool
 	// Output says in one line what was seen.
 	Output string
+	// Lingers is true when the look goes on in the container though its time is up, as a
+	// command does that nobody can end. Another is not begun early then.
+	Lingers bool
 }
 
 // Verdict is what a probe says of a container.
@@ -47,7 +50,9 @@ type course struct {
 	eager time.Duration
 	// answered is true once a look has succeeded.
 	answered bool
-	output   string
+	// lingers is the last answer's.
+	lingers bool
+	output  string
 }
 
 // begun is a course for a container that started at that time.
@@ -61,7 +66,7 @@ func (c *course) due() time.Time {
 	switch {
 	case c.last.IsZero():
 		return c.started.Add(c.probe.InitialDelay)
-	case c.answered:
+	case c.answered, c.lingers:
 		return next
 	case !c.counted.IsZero():
 		next = c.counted.Add(c.probe.Interval)
@@ -82,6 +87,7 @@ func (c *course) pass(at time.Time) {
 func (c *course) take(at time.Time, a Answer) {
 	counts := c.answered || c.counted.IsZero() || !at.Before(c.counted.Add(c.probe.Interval))
 	c.pass(at)
+	c.lingers = a.Lingers
 	switch {
 	case a.OK:
 		c.answered, c.output = true, ""

@@ -73,6 +73,18 @@ func TestAVerdictTakesThatManyLooksInARow(t *testing.T) {
 	}
 }
 
+func TestWhatGoesOnInTheContainerIsNotBegunAgainEarly(t *testing.T) {
+	c := begun(every(10*sec), zero)
+	c.take(zero, Answer{Lingers: true})
+	if c.due() != zero.Add(10*sec) {
+		t.Errorf("due after %v", c.due().Sub(zero))
+	}
+	c.take(zero.Add(10*sec), Answer{})
+	if c.due() != zero.Add(10*sec+78125*time.Microsecond) {
+		t.Errorf("due after %v", c.due().Sub(zero))
+	}
+}
+
 func TestALookThatCouldNotBeMadeSaysNothing(t *testing.T) {
 	c := begun(every(10*sec, failures(1)), zero)
 	for i := range 5 {
