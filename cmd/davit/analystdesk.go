@@ -46,3 +46,13 @@ func edgeCounts(r traffic.SignalReport, stack, service string, releases []int64)
 	}
 	return out
 }
+
+// analyst makes analyses with what this host has: balancers that serve ports in the
+// edge's place count nothing.
+func (h *host) analyst(config Config) *analysis.Analyst {
+	a := &analysis.Analyst{Engine: h.engine, Queries: analysis.NewPrometheus(config.Prometheus)}
+	if h.edge != nil {
+		a.Edge = counters{h.edge}
+	}
+	return a
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"davit/analysis"
 	"davit/notify"
 	"davit/reconcile"
 )
@@ -53,6 +54,8 @@ type Config struct {
 	AgeKeyFile, SecretsDir string
 	// Balancers are the load balancers of this host, by name.
 	Balancers []BalancerConfig
+	// Prometheus are the servers that analyses may ask.
+	Prometheus []analysis.Server
 	// Policy is the file of what stacks may ask of this host.
 	Policy   string
 	Webhooks []Webhook

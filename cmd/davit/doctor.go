@@ -158,6 +158,7 @@ func (d *doctor) checks() []check {
 		{"known_hosts", quick, d.knownHostsCheck},
 		{"repository", slow, d.repositoryCheck},
 		{"balancers", slow, d.balancersCheck},
+		{"prometheus", slow, d.prometheusCheck},
 		{"clock", quick, d.clockCheck},
 		{"firewall", quick, d.firewallCheck},
 	}

@@ -75,6 +75,8 @@ func (f *file) entry(key, value *yaml.Node) {
 		f.sources(value)
 	case !ok && key.Value == "balancers" && f.source == nil:
 		f.balancers(value)
+	case !ok && key.Value == "prometheus" && f.source == nil:
+		f.prometheus(value)
 	case !ok:
 		f.wrong(key, "unknown key %q%s", key.Value, f.meant(key.Value))
 	case s.key == "env":
