@@ -227,6 +227,7 @@ func TestAPortMovesToTheEdgeAndBack(t *testing.T) {
 // TestKilledAtAnyMutationAnAgentConvergesAtTheEdge is the same as without an edge, and
 // what comes to the edge always finds as many ready replicas as the floor says.
 func TestKilledAtAnyMutationAnAgentConvergesAtTheEdge(t *testing.T) {
+	t.Parallel()
 	stories := map[string]crashStory{
 		"a start-first replacement": {
 			first: published("1.0"), then: []string{published("1.1")}, floor: 1},
