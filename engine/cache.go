@@ -26,9 +26,9 @@ const (
 type cache struct {
 	mu      *sync.Mutex
 	entries map[string]entry // by ID
-	// changes counts what was forgotten, so that an inspect which was under way
-	// meanwhile is not remembered.
-	changes *uint64
+	// forgotten is when a container was last forgotten, so that an inspect which was
+	// under way meanwhile is not remembered; under "" all of them.
+	forgotten map[string]time.Time
 	// live is true while events arrive.
 	live *bool
 }
@@ -40,7 +40,7 @@ type entry struct {
 }
 
 func newCache() cache {
-	return cache{mu: &sync.Mutex{}, entries: map[string]entry{}, changes: new(uint64), live: new(bool)}
+	return cache{mu: &sync.Mutex{}, entries: map[string]entry{}, forgotten: map[string]time.Time{}, live: new(bool)}
 }
 
 // get returns what is remembered of a container that looks the same in a list.
@@ -58,19 +58,15 @@ func (c cache) get(s container.Summary, now time.Time) (reconcile.Container, boo
 	return copied(e.container), true
 }
 
-// put remembers an inspect unless something changed since version.
-func (c cache) put(s container.Summary, o reconcile.Container, at time.Time, version uint64) {
+// put remembers an inspect that was asked for at the time given, unless something
+// changed since. What happens to other containers does not matter: on a host where
+// something always happens, nothing would ever be remembered.
+func (c cache) put(s container.Summary, o reconcile.Container, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if *c.changes == version {
+	if at.After(c.forgotten[s.ID]) && at.After(c.forgotten[""]) {
 		c.entries[s.ID] = entry{fingerprint(s), copied(o), at}
 	}
-}
-
-func (c cache) version() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return *c.changes
 }
 
 // keepOnly forgets every container that is not in the list, which bounds the
@@ -83,12 +79,18 @@ func (c cache) keepOnly(list []container.Summary) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.entries, func(id string, _ entry) bool { return !ids[id] })
+	// No inspect is under way for that long.
+	maps.DeleteFunc(c.forgotten, func(_ string, at time.Time) bool { return time.Since(at) > believedWithEvents })
 }
 
+// forget drops one container; the "" of a network's own events is none.
 func (c cache) forget(id string) {
+	if id == "" {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	*c.changes++
+	c.forgotten[id] = time.Now()
 	delete(c.entries, id)
 }
 
@@ -97,7 +99,7 @@ func (c cache) forget(id string) {
 func (c cache) setLive(live bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	*c.changes++
+	c.forgotten[""] = time.Now()
 	*c.live = live
 	clear(c.entries)
 }

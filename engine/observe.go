@@ -26,7 +26,6 @@ const inspectors = 4
 func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	o := reconcile.Observed{At: time.Now()}
 	var rows []container.Summary
-	version := e.seen.version()
 	err := e.do(ctx, "list containers", func(ctx context.Context, c *client.Client) (err error) {
 		rows, err = c.ContainerList(ctx, container.ListOptions{
 			All: true, Filters: filters.NewArgs(filters.Arg("label", labelProject)),
@@ -42,7 +41,7 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	if o.Apart, err = e.apart(ctx); err != nil {
 		return reconcile.Observed{}, err
 	}
-	if o.Containers, err = e.look(ctx, rows, o.At, version); err != nil {
+	if o.Containers, err = e.look(ctx, rows, o.At); err != nil {
 		return reconcile.Observed{}, err
 	}
 	if o.Volumes, err = e.volumes.look(ctx, e, o.Containers); err != nil {
@@ -62,7 +61,7 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 
 // look inspects the containers of a list that are not remembered. One that
 // vanished meanwhile is left out.
-func (e *Engine) look(ctx context.Context, rows []container.Summary, at time.Time, version uint64) ([]reconcile.Container, error) {
+func (e *Engine) look(ctx context.Context, rows []container.Summary, at time.Time) ([]reconcile.Container, error) {
 	var mu sync.Mutex
 	var all []reconcile.Container
 	group, ctx := errgroup.WithContext(ctx)
@@ -82,7 +81,7 @@ func (e *Engine) look(ctx context.Context, rows []container.Summary, at time.Tim
 			if err != nil {
 				return err
 			}
-			e.seen.put(row, c, at, version)
+			e.seen.put(row, c, at)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, c)

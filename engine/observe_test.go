@@ -46,11 +46,16 @@ func TestASecondLookAtAnUnchangedContainerCostsNoInspect(t *testing.T) {
 			l := newLab(t)
 			r := newRecorder(t)
 			e := newEngine(t, r.host)
+			heard := func(string) {}
 			if listening {
-				follow(t, e)
+				changes := follow(t, e)
+				heard = func(id string) {
+					await(t, changes, func(c engine.Change) bool { return c.Container == id && c.Action == "start" })
+				}
 			}
 			id := l.create(l.request(l.stack(), onNetworks("default"), "web-1"))
 			l.start(id)
+			heard(id) // or the news comes between two looks
 			observe(t, e)
 			time.Sleep(1100 * time.Millisecond) // "Up 1 second" becomes "Up 2 seconds"
 			observe(t, e)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ type attempt struct {
 // is under way.
 func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, what string) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s.work = &work{declared: s.declared, cancel: cancel, what: what, quiet: v.Act != ActReturn}
+	s.work = &work{declared: cmp.Or(s.declared, v.presumed(in)), cancel: cancel, what: what, quiet: v.Act != ActReturn}
 	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger, errand: s.errand, registry: l.lookups}
 	if v.Renews {
 		a.trigger = TriggerImage

@@ -15,6 +15,7 @@ import (
 // the edge dies, loses its table, and gets and loses ports as well. Nothing is ever
 // stopped while it is busy, and in the end whatever runs is what the edge has.
 func TestAnyLifeWithAnEdgeEndsWell(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		var lives []act
 		for range rapid.IntRange(2, 8).Draw(rt, "acts") {

@@ -26,6 +26,7 @@ import (
 // every mutation and each side of it with a death there. Whoever comes after only
 // looks and plans anew, and must end where the undisturbed run ended.
 func TestEveryGoldenPlanCutOffAtEveryStepEndsAlike(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("../testdata/plans/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden plans found: %v", err)

@@ -219,6 +219,7 @@ func TestFilesThatContainersChangedAreReported(t *testing.T) {
 // TestNoContentThatIsNeededIsEverCollected lets a davit live through a drawn life
 // and looks, after everything that happens, whether anything mounts what is gone.
 func TestNoContentThatIsNeededIsEverCollected(t *testing.T) {
+	t.Parallel()
 	loaded := map[string]*compose.Project{}
 	rapid.Check(t, func(rt *rapid.T) {
 		var lives []act

@@ -18,6 +18,7 @@ import (
 // with whatever it had not written lost, and another one starts. The end must be
 // the same, and on the way the service must never fall below its floor.
 func TestKilledAtAnyMutationAnAgentConverges(t *testing.T) {
+	t.Parallel()
 	stories := map[string]crashStory{
 		"a start-first replacement": {
 			first: web("1.0"), then: []string{web("1.1")}, floor: 1},

@@ -233,3 +233,23 @@ func TestAnOrphanThatWasTakenDownByHandStaysDownWithoutGit(t *testing.T) {
 		h.expect("running again", h.running(), "web/1 shop:1.0")
 	})
 }
+
+// An agent goes on with what is recorded before its first poll has ended; a poll that
+// only repeats what was known ends nothing.
+func TestAFirstRevisionThatSaysWhatWasKnownEndsNothing(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{Healthcheck: true, HealthyAfter: 30 * time.Second})
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.stop()
+		h.engine.RemoveByHand(h.byService("web").ID)
+		known := h.revision
+		h.revision = reconcile.Revision{}
+		h.boot()
+		h.pass(10 * time.Second)
+		h.revision = known
+		h.declare()
+		h.pass(time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 drift-fix v1.0.0 succeeded")
+	})
+}

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -98,6 +99,53 @@ func TestTheEdgeFollowsARelease(t *testing.T) {
 		h.pass(10 * time.Minute)
 		h.expect("routes in the end", routes(h, edge), "")
 	})
+}
+
+// slow is an engine whose snapshots are old when they arrive.
+type slow struct{ reconcile.Engine }
+
+func (s slow) Observe(ctx context.Context) (reconcile.Observed, error) {
+	o, err := s.Engine.Observe(ctx)
+	time.Sleep(3 * time.Second)
+	return o, err
+}
+
+// A replica leaves its network and comes back with a name, before it is handed
+// anything. A snapshot of that moment, looked at after the shift, took it out again:
+// nobody served.
+func TestASnapshotFromBeforeAShiftTakesNobodyOutOfService(t *testing.T) {
+	for apart := time.Second; apart <= 6*time.Second; apart += time.Second {
+		withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+			given := h.adjust
+			h.adjust = func(o *reconcile.Options) {
+				given(o)
+				o.Engine = slow{o.Engine}
+			}
+			h.stop()
+			h.boot()
+			h.push("v1.0.0", published("1.0"))
+			h.pass(time.Minute)
+			joins := 0
+			h.engine.Interrupt(func(op enginetest.Op, at enginetest.Moment) error {
+				if op.Kind == enginetest.OpConnect && at == enginetest.Before {
+					joins++
+					time.Sleep(apart)
+				}
+				return nil
+			})
+			h.push("v1.1.0", published("1.1"))
+			for range 600 {
+				h.pass(100 * time.Millisecond)
+				if edge.Serving("web") == 0 {
+					t.Fatalf("nobody serves\n%s", h.story())
+				}
+			}
+			h.expect("routes", routes(h, edge), "web [80]: web/2")
+			if joins == 0 {
+				t.Error("nothing joined its network anew")
+			}
+		})
+	}
 }
 
 func TestALostTableComesBackWithoutARelease(t *testing.T) {
@@ -227,6 +275,7 @@ func TestAPortMovesToTheEdgeAndBack(t *testing.T) {
 // TestKilledAtAnyMutationAnAgentConvergesAtTheEdge is the same as without an edge, and
 // what comes to the edge always finds as many ready replicas as the floor says.
 func TestKilledAtAnyMutationAnAgentConvergesAtTheEdge(t *testing.T) {
+	t.Parallel()
 	stories := map[string]crashStory{
 		"a start-first replacement": {
 			first: published("1.0"), then: []string{published("1.1")}, floor: 1},

@@ -17,6 +17,7 @@ import (
 // volume, one open release at most, the last content running if it is good and the
 // last good one if it is not, and rest.
 func TestAnyHistoryOfPushesVerbsAndMishapsEndsWell(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		writes := rapid.Bool().Draw(rt, "writes")
 		var lives []act

@@ -52,6 +52,7 @@ func TestATagThatMovedIsNoticedWhenItsTimeIsOver(t *testing.T) {
 }
 
 func TestATagThatStayedChangesNothing(t *testing.T) {
+	t.Parallel()
 	simulate(t, func(t *testing.T, h *host) {
 		h.engine.Publish("shop:1", healthy())
 		h.engine.Publish("api:1", healthy())

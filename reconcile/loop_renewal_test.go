@@ -15,6 +15,7 @@ import (
 // everybody who is in it or refers to who is, and has each mutation fail once, before
 // or after it was carried out: as the content's fault, or as the engine's.
 func TestARenewalThatFailsAtAnyStepLeavesNobodyUnplugged(t *testing.T) {
+	t.Parallel()
 	for name, why := range map[string]error{"refused": errors.New("no such luck"), "unanswered": fmt.Errorf("request: %w", reconcile.ErrEngineUnavailable)} {
 		for _, side := range []enginetest.Moment{enginetest.Before, enginetest.After} {
 			t.Run(fmt.Sprint(name, " ", side), func(t *testing.T) {

@@ -80,6 +80,10 @@ func (l *Loop) mended(t EdgeTable, o Observed, resting map[string]bool) EdgeTabl
 	for _, r := range t.Routes {
 		s := l.stacks[r.Stack]
 		still := s == nil || resting[r.Stack] && s.work == nil
+		if !still && l.Edge.newer(r.Stack, o.At) {
+			// A replica that was between two networks when the snapshot was taken serves by now.
+			continue
+		}
 		if r = r.refreshed(o, still); still && len(r.Members) == 0 && (s == nil || current(s.history) == nil) {
 			r.Ports = nil
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"sync"
 	"time"
 )
 
@@ -20,11 +22,15 @@ const edgeLimit = 10 * time.Second
 type Switchboard struct {
 	edge Edge
 	turn chan struct{} // holds one value while nobody changes anything
+
+	mu sync.Mutex
+	// changed is when the routes of a stack were changed last.
+	changed map[string]time.Time
 }
 
 // NewSwitchboard returns the switchboard of an edge.
 func NewSwitchboard(e Edge) *Switchboard {
-	s := &Switchboard{edge: e, turn: make(chan struct{}, 1)}
+	s := &Switchboard{edge: e, turn: make(chan struct{}, 1), changed: map[string]time.Time{}}
 	s.turn <- struct{}{}
 	return s
 }
@@ -63,5 +69,28 @@ func (s *Switchboard) Change(ctx context.Context, change func(EdgeTable) EdgeTab
 	if err := s.edge.Apply(ctx, after); err != nil {
 		return EdgeTable{}, fmt.Errorf("apply table %d to the edge: %w", after.Generation, err)
 	}
+	s.note(before, after)
 	return after, nil
+}
+
+// note keeps when the routes of stacks were changed.
+func (s *Switchboard) note(before, after EdgeTable) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, routes := range [][]Route{before.Routes, after.Routes} {
+		for _, r := range routes {
+			was, _ := before.Route(r.Stack, r.Service)
+			if is, _ := after.Route(r.Stack, r.Service); !reflect.DeepEqual(was, is) {
+				s.changed[r.Stack] = time.Now()
+			}
+		}
+	}
+}
+
+// newer reports whether the routes of a stack were changed after at: what was observed
+// then says nothing about them.
+func (s *Switchboard) newer(stack string, at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.changed[stack].Before(at)
 }

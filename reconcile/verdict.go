@@ -132,6 +132,21 @@ func Decide(s Situation) Verdict {
 	return v.declared(s)
 }
 
+// presumed is the content that the verdict takes Git to declare while no revision
+// has been fetched yet: an agent that has only just started goes on with what was
+// under way, and a first revision that says what was known is no news to that.
+func (v Verdict) presumed(s Situation) string {
+	switch {
+	case v.Failed != nil:
+		return v.Failed.Spec
+	case s.Controls.Pin != nil && !v.EndPin:
+		return s.Controls.Pin.Spec
+	case v.Current != nil:
+		return v.Current.Spec
+	}
+	return ""
+}
+
 // unadopted reports whether the stack has containers that nobody has agreed to hand
 // over: it has no release, or one that knows only of davit's own containers.
 func (s Situation) unadopted() bool {

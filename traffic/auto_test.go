@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -68,6 +69,30 @@ func TestAClientThatIsSlowToBeginIsToldThatNobodyIsThere(t *testing.T) {
 	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("who says nothing at all: %v", err)
 	}
+}
+
+// A replica that is killed ends the connections on which nobody has spoken yet.
+func TestAReplicaThatEndsWithoutAWordIsNotTheEndOfAClientThatIsSlowToBegin(t *testing.T) {
+	t.Parallel()
+	var reached atomic.Int32
+	ended := make(chan struct{})
+	b := newBed(t, Port{}, speaking(t, func(conn net.Conn) {
+		if reached.Add(1) == 1 {
+			conn.Close()
+			close(ended)
+			return
+		}
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") // what is lost shows below
+		}
+	}))
+	slow := b.dial()
+	<-ended
+	io.WriteString(slow, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") // the same
+	if resp, err := http.ReadResponse(bufio.NewReader(slow), nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("it was answered %v, %v", resp, err)
+	}
+	b.idle()
 }
 
 func TestAPortWhoseServerNoLongerGreetsIsUnderstoodAgain(t *testing.T) {

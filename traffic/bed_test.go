@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -199,9 +200,21 @@ func answering(t *testing.T, h http.HandlerFunc) *stand {
 // absent is a stand whose address nobody listens at.
 func absent(t *testing.T) *stand {
 	t.Helper()
-	listener := listen(t)
-	defer listener.Close()
-	return &stand{address: ends(listener.Addr()), stop: func() {}}
+	// The port is taken and nobody listens there: a free one may be somebody's in a moment.
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := name.(*syscall.SockaddrInet4).Port
+	return &stand{address: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)), stop: func() {}}
 }
 
 // listen opens a port of the kernel's choice.

@@ -69,19 +69,15 @@ func (r *reader) release() {
 // try reads without waiting, and reports whether there was anything to tell.
 func (r *reader) try(fd uintptr) bool {
 	r.lent = r.buffers.get(r.size)
-	for {
-		n, err := syscall.Read(int(fd), (*r.lent)[:r.size])
-		switch err {
-		case nil:
-			r.n, r.err = n, nil
-			return true
-		case syscall.EINTR:
-		case syscall.EAGAIN:
-			r.release()
-			return false
-		default:
-			r.n, r.err = 0, &net.OpError{Op: "read", Err: err}
-			return true
-		}
+	n, err := quickly(syscall.SYS_READ, fd, (*r.lent)[:r.size])
+	switch err {
+	case nil:
+		r.n, r.err = n, nil
+	case syscall.EAGAIN:
+		r.release()
+		return false
+	default:
+		r.n, r.err = 0, &net.OpError{Op: "read", Err: err}
 	}
+	return true
 }

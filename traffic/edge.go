@@ -54,6 +54,8 @@ type Edge struct {
 	fronts   map[string]*front
 	// sessions counts the UDP sessions of all ports.
 	sessions atomic.Int64
+	// headroom is what the HTTP/1 heads at all ports take beyond what most need.
+	headroom atomic.Int64
 	// closed are the ports of the table that could not be opened, by Port.Key.
 	closed  map[string]error
 	sockets Sockets

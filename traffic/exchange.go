@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"davit/traffic/http1"
 )
@@ -11,13 +12,18 @@ const (
 	headSize = 4 << 10
 	// hoard is how large a buffer may have become to be used again.
 	hoard = 24 << 10
+	// mostHeadroom is what the heads of all clients may take beyond headSize each: many
+	// clients that each send the longest head there may be, and wait, hold no more.
+	mostHeadroom = 64 << 20
 )
 
 // exchange is the memory that a request and its answer take. A connection has it only
 // while there is a request.
 type exchange struct {
-	// in is what the client sent and nobody has taken, the head of the request first.
+	// in is what the client sent and nobody has taken, the head of the request first;
+	// beyond is what of it is counted as beyond headSize.
 	in      []byte
+	beyond  int64
 	request http1.Request
 	// taken is how much of in the request took.
 	taken int
@@ -41,11 +47,16 @@ type exchange struct {
 	out []byte
 }
 
-// exchanges are lent to connections. The zero value is ready.
-type exchanges struct{ pool sync.Pool }
+// exchanges are lent to connections.
+type exchanges struct {
+	pool sync.Pool
+	// headroom is what the heads of all ports of an Edge take beyond headSize.
+	headroom *atomic.Int64
+}
 
 func (e *exchanges) get() *exchange {
 	if x, ok := e.pool.Get().(*exchange); ok {
+		e.charge(x)
 		return x
 	}
 	x := &exchange{in: make([]byte, 0, headSize)}
@@ -53,7 +64,28 @@ func (e *exchanges) get() *exchange {
 	return x
 }
 
+// extend gives x more room for its head, if there is any.
+func (e *exchanges) extend(x *exchange) bool {
+	if e.headroom.Load()+int64(cap(x.in)) > mostHeadroom {
+		return false
+	}
+	in := make([]byte, len(x.in), 2*cap(x.in))
+	copy(in, x.in)
+	x.in = in
+	e.charge(x)
+	return true
+}
+
+// charge counts what the head of x takes beyond headSize.
+func (e *exchanges) charge(x *exchange) {
+	beyond := int64(cap(x.in) - headSize)
+	e.headroom.Add(beyond - x.beyond)
+	x.beyond = beyond
+}
+
 func (e *exchanges) put(x *exchange) {
+	e.headroom.Add(-x.beyond)
+	x.beyond = 0
 	if cap(x.in) > hoard || cap(x.out) > hoard {
 		return
 	}
@@ -84,13 +116,11 @@ func (x *exchange) next() {
 	x.request.Reset()
 }
 
-// room makes sure that more can be read into in.
-func (x *exchange) room() []byte {
-	if len(x.in) == cap(x.in) {
-		x.in = append(x.in, 0)[:len(x.in)]
-	}
-	return x.in[len(x.in):cap(x.in)]
-}
+// room is where more can be read into in.
+func (x *exchange) room() []byte { return x.in[len(x.in):cap(x.in)] }
+
+// full reports whether there is no room.
+func (x *exchange) full() bool { return len(x.in) == cap(x.in) }
 
 // ahead reports whether the client has sent more than the request.
 func (x *exchange) ahead() bool { return x.taken < len(x.in) }

@@ -58,11 +58,8 @@ type talk struct {
 	attempt func(uintptr) bool
 	got     int
 	failure error
-	// pouring is pour, made a value once; unsaid is what it has yet to write, and
-	// deafness why it cannot.
-	pouring  func(uintptr) bool
-	unsaid   []byte
-	deafness error
+	// out writes to the client.
+	out *writer
 }
 
 // serveHTTP1 answers a client that speaks HTTP/1.0 or 1.1 (RFC 9112).
@@ -75,8 +72,8 @@ func (f *front) serveHTTP1(ctx context.Context, c *client) {
 	if err != nil {
 		return // it is closed
 	}
-	t := &talk{front: f, client: c, raw: raw, peer: peerName(c.source.Addr())}
-	t.attempt, t.pouring = t.try, t.pour
+	t := &talk{front: f, client: c, raw: raw, peer: peerName(c.source.Addr()), out: newWriter(raw)}
+	t.attempt = t.try
 	if len(c.ahead) > 0 {
 		t.x = f.exchanges.get()
 		t.x.in = append(t.x.in, c.ahead...)
@@ -130,6 +127,10 @@ func (t *talk) receive() bool {
 				t.reads = time.Now().Add(min(headTimeout, t.patience()))
 				t.client.SetReadDeadline(t.reads) // of a connection that is closed, the read says so
 			}
+		}
+		if t.x != nil && t.x.full() && !t.exchanges.extend(t.x) {
+			t.turnAway()
+			return false
 		}
 		err := t.fill(bounded)
 		if bounded && isTimeout(err) {
@@ -199,25 +200,7 @@ func (t *talk) write(p []byte) error {
 			return err
 		}
 	}
-	t.unsaid, t.deafness = p, nil
-	err := t.raw.Write(t.pouring)
-	t.unsaid = nil
-	return cmp.Or(t.deafness, err)
-}
-
-// pour writes what the client takes without waiting, and reports whether that was all.
-func (t *talk) pour(fd uintptr) bool {
-	for len(t.unsaid) > 0 {
-		n, err := quickly(syscall.SYS_WRITE, fd, t.unsaid)
-		if err == syscall.EAGAIN {
-			return false
-		}
-		if t.deafness = err; err != nil {
-			return true
-		}
-		t.unsaid = t.unsaid[n:]
-	}
-	return true
+	return t.out.write(p)
 }
 
 // hold makes k the link of the request under way. It is closed at once if everything

@@ -31,7 +31,18 @@ func (t *talk) refuse(why reason) (keep bool) {
 
 // reject answers what is no proper request. Nothing can be read after it.
 func (t *talk) reject(m *http1.Malformed) {
-	text := refusalText{m.Status, badMessage, "The request was refused: " + m.Reason + ".\n"}
+	t.last(refusalText{m.Status, badMessage, "The request was refused: " + m.Reason + ".\n"})
+}
+
+// turnAway answers a request whose head there is no room for. Nothing can be read after
+// it.
+func (t *talk) turnAway() {
+	t.refused.Add(1)
+	t.last(refusalText{crowded.status(), crowded.String(), crowded.text()})
+}
+
+// last is the last thing that the client is told.
+func (t *talk) last(text refusalText) {
 	if t.write(t.refusal(t.x.out[:0], text, false)) == nil && t.upload == nil {
 		t.linger()
 	}

@@ -47,6 +47,7 @@ type relay struct {
 type end struct {
 	conn *net.TCPConn
 	in   *reader
+	out  *writer
 	// ahead was read from it already.
 	ahead []byte
 	// watch looks on at what it sends; nil for a side that is known.
@@ -71,7 +72,7 @@ func newRelay(c *client, u *upstream, from *buffers) (*relay, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.in = in
+		e.in, e.out = in, newWriter(in.raw)
 	}
 	return r, nil
 }
@@ -217,7 +218,7 @@ func (r *relay) put(dst, src *end, piece []byte) error {
 		}
 	}
 	r.note(src == &r.client)
-	if _, err := dst.conn.Write(piece); err != nil {
+	if dst.out.write(piece) != nil {
 		return errDeaf
 	}
 	return nil

@@ -20,8 +20,9 @@ type scout struct {
 	err      error
 }
 
-// hesitation is how long a client may still take to begin when nobody is there for it: one
-// that turns out to speak HTTP is told so, and any other is cut off.
+// hesitation is how long a client may still take to begin when nobody is there for it, or
+// who was there has gone without a word: one that turns out to speak HTTP is answered,
+// and any other is cut off, or sees the end.
 const hesitation = time.Second
 
 // longAgo is a deadline that wakes whoever waits.
@@ -39,6 +40,9 @@ func (f *front) serveSilent(ctx context.Context, c *client) {
 	switch {
 	case err != nil:
 		f.unused(u)
+	case s.gone() && said != spokenNothing:
+		f.unused(u)
+		f.serveSaid(ctx, c, said)
 	case u != nil && s.begun:
 		if len(u.ahead) > 0 && !bytes.HasPrefix(u.ahead, []byte("HTTP/")) { // that would be a late 408
 			f.greets.Store(true)
@@ -79,7 +83,7 @@ func (f *front) send(ctx context.Context, c *client) *scout {
 		defer close(s.done)
 		s.upstream, s.begun, s.err = f.await(ctx, c)
 		enough := longAgo()
-		if s.upstream == nil && !errors.Is(s.err, errRetired) {
+		if s.upstream == nil && !errors.Is(s.err, errRetired) || s.gone() {
 			enough = time.Now().Add(hesitation)
 		}
 		if ctx.Err() == nil {
@@ -88,6 +92,9 @@ func (f *front) send(ctx context.Context, c *client) *scout {
 	}()
 	return s
 }
+
+// gone reports whether a replica was reached, and has ended without a word.
+func (s *scout) gone() bool { return s.upstream != nil && s.begun && len(s.upstream.ahead) == 0 }
 
 // recall ends the scout, and is whom it has reached.
 func (s *scout) recall() *upstream {

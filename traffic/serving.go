@@ -125,7 +125,7 @@ func (e *Edge) open(p Port) *front {
 		return nil
 	}
 	f := newFront(e.now, e.log, e.secret)
-	f.door, f.sessions = d, &e.sessions
+	f.door, f.sessions, f.exchanges.headroom = d, &e.sessions, &e.headroom
 	f.life, f.cut = context.WithCancel(e.life)
 	return f
 }
@@ -152,7 +152,10 @@ func (e *Edge) again() {
 }
 
 func newFront(now func() time.Time, log *slog.Logger, secret []byte) *front {
-	return &front{pool: newPool(now), log: log, now: now, secret: secret, ending: make(chan struct{}), sessions: new(atomic.Int64)}
+	return &front{
+		pool: newPool(now), log: log, now: now, secret: secret, ending: make(chan struct{}),
+		sessions: new(atomic.Int64), exchanges: exchanges{headroom: new(atomic.Int64)},
+	}
 }
 
 // run serves the port until it is given up and nothing is left of it. For UDP,

@@ -318,3 +318,32 @@ func TestUDPSessionsAreBoundedOverAllPortsToo(t *testing.T) {
 		t.Errorf("%d sessions are counted", n)
 	}
 }
+
+func TestLongHeadsAreBoundedOverAllPortsTogether(t *testing.T) {
+	b := newBed(t, httpPort, telling(t))
+	long := "GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + strings.Repeat("x", 5*headSize) + "\r\n\r\n"
+	b.exchanges.headroom.Add(mostHeadroom) // at other ports
+	conn := b.dial()
+	says(t, conn, long)
+	in := bufio.NewReader(conn)
+	if resp, _ := hears(t, in, "GET"); resp.StatusCode != 503 || resp.Header.Get(reasonField) != "crowded" || b.refused.Load() != 1 {
+		t.Errorf("answered %d %q, %d refused", resp.StatusCode, resp.Header.Get(reasonField), b.refused.Load())
+	}
+	conn.Close()
+	other := b.dial()
+	says(t, other, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if resp, _ := hears(t, bufio.NewReader(other), "GET"); resp.StatusCode != 200 {
+		t.Errorf("what needs no more room is answered %d", resp.StatusCode)
+	}
+	b.exchanges.headroom.Add(-mostHeadroom)
+	for range 2 { // the second time with memory that was used before
+		again := b.dial()
+		says(t, again, long)
+		if resp, _ := hears(t, bufio.NewReader(again), "GET"); resp.StatusCode != 200 {
+			t.Errorf("with room it is answered %d", resp.StatusCode)
+		}
+		again.Close()
+	}
+	other.Close()
+	eventually(t, "all room is given back", func() bool { return b.exchanges.headroom.Load() == 0 })
+}

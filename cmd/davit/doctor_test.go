@@ -178,17 +178,21 @@ func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			write(t, filepath.Join(d.root, "proc/sys/net/ipv4/ip_forward"), "0\n", 0o644)
 		}, finding{"firewall", levelWarn, "ip_forward", "sysctl"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			d := healthyDoctor(t)
-			c.change(t, d)
-			found := examine(t.Context(), d.checks())
-			hit := slices.ContainsFunc(found.Findings, func(f finding) bool {
-				return f.Check == c.want.Check && f.Level == c.want.Level && strings.Contains(f.Seen, c.want.Seen) && strings.Contains(f.Advice, c.want.Advice)
-			})
-			if !hit || found.Well && c.want.Level == levelFail {
-				t.Errorf("well=%t; want %+v among\n%+v", found.Well, c.want, found.Findings)
-			}
-		})
+		t.Run(name, func(t *testing.T) { finds(t, c.change, c.want) })
+	}
+}
+
+// finds changes a host that is well, and wants a doctor to find so.
+func finds(t *testing.T, change func(*testing.T, *doctor), want finding) {
+	t.Helper()
+	d := healthyDoctor(t)
+	change(t, d)
+	found := examine(t.Context(), d.checks())
+	hit := slices.ContainsFunc(found.Findings, func(f finding) bool {
+		return f.Check == want.Check && f.Level == want.Level && strings.Contains(f.Seen, want.Seen) && strings.Contains(f.Advice, want.Advice)
+	})
+	if !hit || found.Well && want.Level == levelFail {
+		t.Errorf("well=%t; want %+v among\n%+v", found.Well, want, found.Findings)
 	}
 }
 

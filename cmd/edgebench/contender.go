@@ -21,12 +21,18 @@ type contender struct {
 	address string
 	// programs are what its work is done by; nil for none.
 	programs []*program
+	// files is how many it may have open for a connection.
+	files int
 }
 
 const (
 	// ownCore is for what is measured, otherCore for client and service.
 	ownCore, otherCore = "0", "1"
 	startTimeout       = 20 * time.Second
+	// usualFiles are two sockets, and one for what else there is; splicing takes two pipes
+	// besides. Docker's proxy splices even what is idle, and ends when it may not open the
+	// next file.
+	usualFiles, splicedFiles = 3, 7
 	// answer is what the service says: small, so that it is the hop that costs.
 	answer = "thirty-three bytes of a response.\n"
 )
@@ -80,26 +86,27 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 600;
 
 // maker starts one contender at address.
 type maker struct {
-	name string
-	make func(ctx context.Context, s *stage, address string) ([]*program, error)
+	name  string
+	files int
+	make  func(ctx context.Context, s *stage, address string) ([]*program, error)
 }
 
 func makers() []maker {
 	return []maker{
-		{"docker-proxy", dockerProxy},
-		{"davit TCP", func(ctx context.Context, s *stage, a string) ([]*program, error) {
+		{"docker-proxy", splicedFiles, dockerProxy},
+		{"davit TCP", usualFiles, func(ctx context.Context, s *stage, a string) ([]*program, error) {
 			return edge(ctx, s, a, traffic.ProtocolTCP)
 		}},
-		{"HAProxy TCP", func(ctx context.Context, s *stage, a string) ([]*program, error) { return haproxy(ctx, s, a, "tcp") }},
-		{"davit HTTP", func(ctx context.Context, s *stage, a string) ([]*program, error) {
+		{"HAProxy TCP", usualFiles, func(ctx context.Context, s *stage, a string) ([]*program, error) { return haproxy(ctx, s, a, "tcp") }},
+		{"davit HTTP", usualFiles, func(ctx context.Context, s *stage, a string) ([]*program, error) {
 			return edge(ctx, s, a, traffic.ProtocolHTTP)
 		}},
-		{"davit auto", func(ctx context.Context, s *stage, a string) ([]*program, error) {
+		{"davit auto", usualFiles, func(ctx context.Context, s *stage, a string) ([]*program, error) {
 			return edge(ctx, s, a, traffic.ProtocolAuto)
 		}},
-		{"HAProxy HTTP", func(ctx context.Context, s *stage, a string) ([]*program, error) { return haproxy(ctx, s, a, "http") }},
-		{"nginx", nginx},
-		{"Caddy", caddy},
+		{"HAProxy HTTP", usualFiles, func(ctx context.Context, s *stage, a string) ([]*program, error) { return haproxy(ctx, s, a, "http") }},
+		{"nginx", usualFiles, nginx},
+		{"Caddy", usualFiles, caddy},
 	}
 }
 

@@ -118,7 +118,7 @@ func (s *stage) raise(ctx context.Context) (contenders []contender, end func(), 
 		if err != nil {
 			return nil, end, fmt.Errorf("%s: %w", m.name, err)
 		}
-		contenders = append(contenders, contender{m.name, addresses[i], programs})
+		contenders = append(contenders, contender{name: m.name, address: addresses[i], programs: programs, files: m.files})
 	}
 	for _, c := range contenders {
 		if err := c.await(ctx); err != nil {
@@ -268,7 +268,7 @@ func (s size) weighIdle(c contender, r *result) error {
 	if err != nil {
 		return err
 	}
-	open, err := hold(c.address, min(s.idle, may/filesPerConnection))
+	open, err := hold(c.address, min(s.idle, may/c.files))
 	defer func() {
 		for _, conn := range open {
 			conn.Close()
@@ -282,10 +282,6 @@ func (s size) weighIdle(c contender, r *result) error {
 	r.perIdle = float64(after-before) / float64(max(len(open), 1))
 	return err
 }
-
-// filesPerConnection are two sockets and two pipes, which is what splicing takes.
-// Docker's proxy ends when it may not open the next file.
-const filesPerConnection = 7
 
 // openFiles is how many files a process may have open here.
 func openFiles() (int, error) {

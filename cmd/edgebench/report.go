@@ -38,7 +38,7 @@ func (r report) String() string {
 	for _, n := range crowds() {
 		fmt.Fprintf(&b, " %d |", n)
 	}
-	fmt.Fprintf(&b, " each of %d idle |\n|---|%s---|\n", r.held(), strings.Repeat("---|", len(crowds())))
+	fmt.Fprintf(&b, " each of so many idle |\n|---|%s---|\n", strings.Repeat("---|", len(crowds())))
 	for _, one := range r.results {
 		if len(one.memory) == 0 {
 			continue
@@ -47,7 +47,7 @@ func (r report) String() string {
 		for _, n := range crowds() {
 			fmt.Fprintf(&b, " %.1f |", float64(one.memory[n])/(1<<20))
 		}
-		fmt.Fprintf(&b, " %.1f |\n", one.perIdle/1024)
+		fmt.Fprintf(&b, " %.1f of %d |\n", one.perIdle/1024, one.held)
 	}
 	return b.String()
 }
@@ -55,18 +55,6 @@ func (r report) String() string {
 func (r report) of(name string) result {
 	at := slices.IndexFunc(r.results, func(one result) bool { return one.name == name })
 	return r.results[at]
-}
-
-// held is how many idle connections each contender had: as many as the machine lets one
-// process open the files for.
-func (r report) held() int {
-	n := r.size.idle
-	for _, one := range r.results {
-		if len(one.memory) > 0 {
-			n = min(n, one.held)
-		}
-	}
-	return n
 }
 
 func perSecond(s sample) float64  { return s.perSecond }

@@ -2,13 +2,8 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os/exec"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"davit/cmd/internal/testbed"
 )
@@ -32,7 +27,7 @@ func TestAPublishedPortIsServedThroughReplacements(t *testing.T) {
 	r.agent.Start()
 	r.waitCommit(commit)
 
-	callers := call(t, fmt.Sprintf("http://127.0.0.1:%d/", port))
+	callers := call(t, fmt.Sprintf("http://127.0.0.1:%d/", port), keptAndNew())
 	callers.wait("1.0")
 	commit = declare("2.0")
 	r.poll()
@@ -51,80 +46,4 @@ func TestAPublishedPortIsServedThroughReplacements(t *testing.T) {
 	callers.wait("3.0")
 	r.waitCommit(commit)
 	callers.end()
-}
-
-// callers ask again and again, over kept connections and over new ones.
-type callers struct {
-	t       *testing.T
-	over    chan struct{}
-	answers chan string
-	calls   sync.WaitGroup
-}
-
-func call(t *testing.T, url string) *callers {
-	c := &callers{t: t, over: make(chan struct{}), answers: make(chan string)}
-	for n := range 4 {
-		client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: n%2 == 0}}
-		c.calls.Go(func() {
-			defer client.CloseIdleConnections()
-			for {
-				answer, err := ask(client, url)
-				if err != nil {
-					t.Errorf("caller %d: %v", n, err)
-					return
-				}
-				select {
-				case <-c.over:
-					return
-				case c.answers <- answer:
-				case <-time.After(5 * time.Millisecond):
-				}
-			}
-		})
-	}
-	t.Cleanup(c.end)
-	return c
-}
-
-func ask(client *http.Client, url string) (string, error) {
-	// With a body that it cannot send again, net/http does not hide that a kept connection
-	// was closed.
-	req, err := http.NewRequest(http.MethodGet, url, io.NopCloser(strings.NewReader("hello")))
-	if err != nil {
-		return "", err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, text)
-	}
-	return string(text), err
-}
-
-// wait waits until a version answers.
-func (c *callers) wait(version string) {
-	c.t.Helper()
-	for late := time.After(2 * time.Minute); ; {
-		select {
-		case answer := <-c.answers:
-			if strings.Contains(answer, version) {
-				return
-			}
-		case <-late:
-			c.t.Fatalf("version %s does not answer", version)
-		}
-	}
-}
-
-func (c *callers) end() {
-	select {
-	case <-c.over:
-	default:
-		close(c.over)
-	}
-	c.calls.Wait()
 }

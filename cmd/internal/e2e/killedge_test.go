@@ -31,7 +31,7 @@ func TestKillAnywhereInAReplacementAtTheEdge(t *testing.T) {
 		}
 	}
 	c.start()
-	callers := call(t, fmt.Sprintf("http://127.0.0.1:%d/", port))
+	callers := call(t, fmt.Sprintf("http://127.0.0.1:%d/", port), keptAndNew())
 	if *soak {
 		c.cover()
 	} else {

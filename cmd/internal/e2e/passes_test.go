@@ -166,13 +166,15 @@ STACK  dir
   11 <-10  gate    web/3               healthcheck within 2m
   12 <-11  join    web/3               ready: takes the name web
   13 <-12  policy  web/3               restart always as declared
-  14 <-13  policy  web/1               restart no, before a stop that is meant to last
-  15 <-14  stop    web/1               replaced; standby for 30m
-  16 <-15  create  web/4               image tag 1.0 -> 1.1; start-first: stateless
-  17 <-16  start   web/4               takes over from web/2
-  18 <-17  gate    web/4               healthcheck within 2m
-  19 <-18  join    web/4               ready: takes the name web
-  20 <-19  policy  web/4               restart always as declared
-  21 <-20  policy  web/2               restart no, before a stop that is meant to last
-  22 <-21  stop    web/2               replaced; standby for 30m
+  14 <-13  delay   web                 1s for callers who asked for web before
+  15 <-14  policy  web/1               restart no, before a stop that is meant to last
+  16 <-15  stop    web/1               replaced; standby for 30m
+  17 <-16  create  web/4               image tag 1.0 -> 1.1; start-first: stateless
+  18 <-17  start   web/4               takes over from web/2
+  19 <-18  gate    web/4               healthcheck within 2m
+  20 <-19  join    web/4               ready: takes the name web
+  21 <-20  policy  web/4               restart always as declared
+  22 <-21  delay   web                 1s for callers who asked for web before
+  23 <-22  policy  web/2               restart no, before a stop that is meant to last
+  24 <-23  stop    web/2               replaced; standby for 30m
 `
