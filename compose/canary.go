@@ -57,7 +57,8 @@ func (p Promotion) String() string { return [...]string{"automatic", "manual"}[p
 func canary(into **Canary) setter {
 	return func(v any) []keyError {
 		var c Canary
-		errs := decodeBlock(v, []string{"match", "analysis"}, map[string]setter{
+		errs := decodeBlock(v, []string{"match"}, map[string]setter{
+			"analysis":  analysis(&c.Analysis),
 			"replicas":  optional(&c.Replicas, amount),
 			"steps":     canarySteps(&c.Steps),
 			"promotion": word(&c.Promotion, []Promotion{PromotionAutomatic, PromotionManual}),
