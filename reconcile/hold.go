@@ -44,6 +44,7 @@ func holdings(p Plan, now time.Time) map[string]*holding {
 
 // Hold implements Holder.
 func (a *attempt) Hold(ctx context.Context, s Step) (Ruling, error) {
+	a.yield() // others are not to wait for a canary
 	h := a.enter(ctx, s)
 	var found *Finding
 	var findings chan Finding

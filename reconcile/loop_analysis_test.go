@@ -1,0 +1,82 @@
+package reconcile_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"davit/engine/enginetest"
+	"davit/reconcile"
+)
+
+// scripted is an analyst that comes to what its step's turn says.
+type scripted struct {
+	mu       sync.Mutex
+	findings []reconcile.Finding
+	asked    []reconcile.Comparison
+}
+
+func (s *scripted) Analyse(ctx context.Context, c reconcile.Comparison, tell func(string)) (reconcile.Finding, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, c)
+	f := s.findings[min(len(s.asked), len(s.findings))-1]
+	s.mu.Unlock()
+	tell("12 of 50 requests")
+	wait := c.Hold + 10*time.Second
+	if f.Outcome == reconcile.AnalysisFailed {
+		wait = c.Hold / 2
+	}
+	select {
+	case <-time.After(wait):
+		return f, nil
+	case <-ctx.Done():
+		return reconcile.Finding{}, ctx.Err()
+	}
+}
+
+// analysedOf is a canary that is analysed.
+func analysedOf(tag string) string {
+	return strings.Replace(canaryOf(tag), "hold: 2m}]", "hold: 2m}], analysis: {}", 1)
+}
+
+func TestAnAnalysisDecidesBetweenSteps(t *testing.T) {
+	pass := reconcile.Finding{Outcome: reconcile.AnalysisPassed}
+	for name, c := range map[string]struct {
+		findings []reconcile.Finding
+		running  string
+		rollout  string
+	}{
+		"passed":       {[]reconcile.Finding{pass}, "web/2 shop:1.1", ""},
+		"failed":       {[]reconcile.Finding{pass, {Outcome: reconcile.AnalysisFailed, Reason: "error rate 20 %"}}, "web/1 shop:1.0", ""},
+		"inconclusive": {[]reconcile.Finding{{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}}, "web/1 shop:1.0, web/2 shop:1.1", "canary step 1 of 3, holding, 5 %, waits for somebody to promote or abort it: no data"},
+		"error":        {[]reconcile.Finding{{Outcome: reconcile.AnalysisError, Reason: "no answer"}}, "web/1 shop:1.0, web/2 shop:1.1", "canary step 1 of 3, holding, 5 %, waits for somebody to promote or abort it: no answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				stopsAfterReturn(h, edge)
+				analyst, adjust := &scripted{findings: c.findings}, h.adjust
+				h.adjust = func(o *reconcile.Options) {
+					adjust(o)
+					o.Analyst = analyst
+				}
+				h.stop()
+				h.boot()
+				h.push("v1.1.0", analysedOf("1.1"))
+				h.pass(65 * time.Second)
+				if name != "failed" && h.rollout() != "canary step 1 of 3, holding, 5 %, waits for its analysis: 12 of 50 requests" {
+					t.Errorf("the status says %q", h.rollout())
+				}
+				h.pass(time.Hour)
+				h.expect("running", h.running(), c.running)
+				h.expect("rollout", h.rollout(), c.rollout)
+				analyst.mu.Lock()
+				defer analyst.mu.Unlock()
+				if a := analyst.asked[0]; len(a.New) != 1 || len(a.Stable) != 1 || a.Hold != time.Minute || len(a.Analysis.Metrics) == 0 {
+					t.Errorf("asked for %+v", a)
+				}
+			})
+		})
+	}
+}
