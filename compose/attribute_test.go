@@ -139,7 +139,6 @@ secrets: {s: {file: ./s, labels: {a: b}, driver_opts: {a: b}}, u: {file: ./untra
 	want := []string{
 		"services.a.environment.X", "services.a.build", "services.a.attach", "services.a.deploy.labels", "services.a.deploy.placement",
 		"services.a.develop", "services.a.credential_spec", "services.a.deploy.mode", "services.a.deploy.endpoint_mode",
-		"services.a.deploy.update_config.failure_action", "services.a.deploy.update_config.max_failure_ratio",
 		"services.a.deploy.resources.reservations.generic_resources", "secrets.s.labels", "secrets.s.driver_opts",
 		"services.a.deploy.restart_policy", "services.a.deploy.resources.reservations.cpus", "services.a.secrets[0]", "secrets.u.file",
 	}

@@ -83,6 +83,7 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 	}
 	p.setTiers()
 	p.setOneShots()
+	l.doubts(p)
 	l.probesOfOneShots(p)
 	p.parts = parts(l.options.Key, sums)
 	p.Hash = projectHash(p.parts)

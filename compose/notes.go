@@ -59,22 +59,8 @@ func (l *loading) deployRemarks(key string, d *types.DeployConfig) {
 	if r := d.RestartPolicy; r != nil && (r.Delay != nil || r.Window != nil) {
 		l.note(key+".restart_policy", "delay and window have no effect")
 	}
-	l.updateRemarks(key+".update_config", d.UpdateConfig)
-	l.updateRemarks(key+".rollback_config", d.RollbackConfig)
 	for _, k := range swarmOnly(d) {
 		l.note(key+"."+k, "has no effect: it is for a swarm")
-	}
-}
-
-func (l *loading) updateRemarks(key string, u *types.UpdateConfig) {
-	if u == nil {
-		return
-	}
-	if u.FailureAction == "continue" {
-		l.note(key+".failure_action", "continue is not done: what fails is rolled back, or paused in a rollback")
-	}
-	if u.MaxFailureRatio != 0 {
-		l.note(key+".max_failure_ratio", "has no effect: one failure is enough")
 	}
 }
 

@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ func defaults(c types.ServiceConfig) ServiceSettings {
 		StartTimeout:    2 * time.Minute,
 		ProgressTimeout: 10 * time.Minute,
 		StandbyFor:      30 * time.Minute,
+		MinAvailable:    Amount{Value: 1},
 		Update:          Rolling{MaxSurge: Amount{Value: 1}, Monitor: 10 * time.Second},
 	}
 	if checked(c) {
@@ -40,12 +42,15 @@ func deployMistakes(service map[string]any) []keyError {
 			errs = append(errs, keyError{"deploy." + config + "." + key, fmt.Errorf(format, args...)})
 		}
 		switch action := u["failure_action"]; {
-		case action == nil, action == "", action == "pause":
+		case action == nil, action == "", action == "pause", action == "continue":
 		case action == "rollback" && config == "rollback_config":
-			fail("failure_action", "must be pause: a rollback is never itself rolled back")
-		case action == "rollback", action == "continue": // continue is noted
+			fail("failure_action", "must be pause or continue: a rollback is never itself rolled back")
+		case action == "rollback":
 		default:
-			fail("failure_action", "must be rollback or pause, not %q", fmt.Sprint(action))
+			fail("failure_action", "must be rollback, pause or continue, not %q", fmt.Sprint(action))
+		}
+		if ratio, ok := numeral(u["max_failure_ratio"]); ok && !(ratio >= 0 && ratio <= 1) {
+			fail("max_failure_ratio", "must be from 0 to 1, not %v", ratio)
 		}
 		switch order := u["order"]; order {
 		case nil, "", "start-first", "stop-first":
@@ -107,9 +112,22 @@ func apply(r *Rolling, u *types.UpdateConfig) {
 	if u.Monitor != 0 {
 		r.Monitor = time.Duration(u.Monitor)
 	}
-	if u.FailureAction == "pause" {
+	switch u.FailureAction {
+	case "pause":
 		r.OnFailure = FailurePause
+	case "continue":
+		r.OnFailure = FailureContinue
 	}
+	if u.MaxFailureRatio != 0 {
+		r.MaxFailureRatio = u.MaxFailureRatio
+	}
+}
+
+// numeral is v as a number, if it is one: what is wrong with anything else the schema
+// says.
+func numeral(v any) (float64, bool) {
+	n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
+	return n, err == nil
 }
 
 // over puts what the block says over s, for updates and rollbacks alike.
@@ -126,6 +144,8 @@ func (b serviceBlock) over(s *ServiceSettings) {
 	set(&s.StartTimeout, b.startTimeout)
 	set(&s.ProgressTimeout, b.progressTimeout)
 	set(&s.StandbyFor, b.standbyFor)
+	set(&s.MinAvailable, b.minAvailable)
+	s.MinAvailableSet = b.minAvailable != nil
 	for _, r := range []*Rolling{&s.Update, &s.Rollback} {
 		if b.order != nil {
 			b.reorder(r)
@@ -174,7 +194,7 @@ func (b serviceBlock) overrides(key string, u *types.UpdateConfig, remark func(k
 
 // contradictions are settings that leave nothing to be done.
 func (s ServiceSettings) contradictions(replicas int) []keyError {
-	var errs []keyError
+	errs := s.tooMany(replicas)
 	if s.Strategy == StrategyRecreate {
 		if s.Update.Order == OrderStartFirst {
 			errs = append(errs, keyError{extension + ".order", fmt.Errorf("start-first contradicts strategy recreate")})
@@ -189,4 +209,24 @@ func (s ServiceSettings) contradictions(replicas int) []keyError {
 		}
 	}
 	return errs
+}
+
+// tooMany are budgets that leave no replica to be replaced: more than there are, or
+// all of them where each stops before its successor starts. A single replica that is
+// replaced stop-first is announced, and exempt.
+func (s ServiceSettings) tooMany(replicas int) []keyError {
+	if !s.MinAvailableSet || replicas == 0 {
+		return nil
+	}
+	floor, key := s.MinAvailable.Up(replicas), extension+".min_available"
+	switch {
+	case floor > replicas:
+		return []keyError{{key, fmt.Errorf("%d of %d replicas can never be available", floor, replicas)}}
+	case replicas == 1 || floor == 0:
+	case s.Strategy == StrategyRecreate:
+		return []keyError{{key, fmt.Errorf("contradicts strategy recreate, which stops all %d replicas", replicas)}}
+	case floor == replicas && s.Update.Order == OrderStopFirst:
+		return []keyError{{key, fmt.Errorf("leaves none of the %d replicas to be replaced, and each stops before its successor starts", replicas)}}
+	}
+	return nil
 }

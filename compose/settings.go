@@ -53,6 +53,13 @@ type ServiceSettings struct {
 	// StandbyFor is how long the replaced containers are kept, stopped, for an
 	// instant return. Default 30 minutes.
 	StandbyFor time.Duration
+	// MinAvailable is how many replicas stay ready whatever davit does to the others
+	// of its own accord; percentages round up. Default 1, or what MaxUnavailable
+	// leaves where that is less.
+	MinAvailable Amount
+	// MinAvailableSet is false when MinAvailable is only the default, which gives way
+	// to what the file asks for.
+	MinAvailableSet bool
 	// Update rolls a new release out, Rollback rolls an earlier one back in.
 	Update, Rollback Rolling
 	// Probes are davit's own looks at a container. Default none.
@@ -74,8 +81,12 @@ type Rolling struct {
 	// Monitor is how long new containers are watched after they joined before
 	// the release counts as good. Default 10 s.
 	Monitor time.Duration
-	// OnFailure is what happens when a new container fails.
+	// OnFailure is what happens when more of the new containers fail than
+	// MaxFailureRatio tolerates.
 	OnFailure FailureAction
+	// MaxFailureRatio is which part of the replicas that a rollout changes may fail,
+	// from 0 to 1: what fails within it is replaced by another container. Default 0.
+	MaxFailureRatio float32
 }
 
 // Amount is a number of replicas or a percentage of them.
@@ -136,10 +147,13 @@ const (
 	FailureRollback FailureAction = iota
 	// FailurePause holds the content and leaves everything where it is.
 	FailurePause
+	// FailureContinue replaces what fails by another container, however many fail,
+	// and pauses when no replica has become ready for ProgressTimeout.
+	FailureContinue
 )
 
 func (a FailureAction) String() string {
-	return [...]string{"rollback", "pause"}[a]
+	return [...]string{"rollback", "pause", "continue"}[a]
 }
 
 // Drift is what is done about containers that are not what the current release

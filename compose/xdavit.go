@@ -25,7 +25,7 @@ type keyError struct {
 // later are the keys that are defined and that this version does not do.
 var (
 	laterProject = []string{"windows"}
-	laterService = []string{"min_available", "hooks", "image"}
+	laterService = []string{"hooks", "image"}
 )
 
 // serviceBlock is a service's x-davit block as written; nil is silence.
@@ -37,6 +37,7 @@ type serviceBlock struct {
 	allowDataMove     *bool
 	maxSurge          *Amount
 	maxUnavailable    *Amount
+	minAvailable      *Amount
 	stableFor         *time.Duration
 	startTimeout      *time.Duration
 	progressTimeout   *time.Duration
@@ -73,6 +74,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"allow_data_move":    optional(&b.allowDataMove, truth),
 		"max_surge":          optional(&b.maxSurge, amount),
 		"max_unavailable":    optional(&b.maxUnavailable, amount),
+		"min_available":      optional(&b.minAvailable, amount),
 		"stable_for":         optional(&b.stableFor, atLeast(0)),
 		"start_timeout":      optional(&b.startTimeout, atLeast(1)),
 		"progress_timeout":   optional(&b.progressTimeout, atLeast(1)),

@@ -53,7 +53,7 @@ func TestTheDefaults(t *testing.T) {
 	rolling := Rolling{MaxSurge: Amount{Value: 1}, Monitor: 10 * time.Second}
 	want := ServiceSettings{
 		StableFor: 5 * time.Second, StartTimeout: 2 * time.Minute, ProgressTimeout: 10 * time.Minute,
-		StandbyFor: 30 * time.Minute, Update: rolling, Rollback: rolling,
+		StandbyFor: 30 * time.Minute, MinAvailable: Amount{Value: 1}, Update: rolling, Rollback: rolling,
 	}
 	want.Rollback.OnFailure = FailurePause
 	if got := p.Services[0].Settings; got != want {
@@ -177,9 +177,9 @@ func TestMistakesInSettings(t *testing.T) {
 
 func TestMistakesInDeploy(t *testing.T) {
 	for config, want := range map[string]string{
-		"update_config: {failure_action: explode}":    "deploy.update_config.failure_action: must be rollback or pause",
+		"update_config: {failure_action: explode}":    "deploy.update_config.failure_action: must be rollback, pause or continue",
 		"update_config: {order: random}":              "deploy.update_config.order: must be",
-		"rollback_config: {failure_action: rollback}": "deploy.rollback_config.failure_action: must be pause: a rollback is never itself rolled back",
+		"rollback_config: {failure_action: rollback}": "deploy.rollback_config.failure_action: must be pause or continue: a rollback is never itself rolled back",
 		"update_config: {delay: -1s}":                 "deploy.update_config.delay: must not be negative",
 	} {
 		root := write(t, one("services: {a: {image: a, deploy: {"+config+"}}}"))

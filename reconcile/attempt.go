@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"davit/compose"
@@ -38,6 +39,11 @@ type attempt struct {
 	// container was made.
 	plan      Plan
 	fruitless bool
+	// leave gives up the place among the stacks that are worked on; nil where there is
+	// none.
+	leave func()
+	// told is what it was last said to wait for.
+	told string
 	// before is the release as it had ended when it goes on; zero for a new one.
 	before Release
 }
@@ -56,8 +62,9 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		var err error
 		select {
 		case l.slots <- struct{}{}:
+			a.leave = sync.OnceFunc(func() { <-l.slots })
 			err = a.run(ctx)
-			<-l.slots
+			a.leave()
 		case <-ctx.Done():
 		}
 		l.mu.Lock()
@@ -66,7 +73,7 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		if err != nil && context.Cause(ctx) == nil {
 			if a.verdict.Act != ActKeep {
 				// What such an attempt leaves behind is nobody's sabotage.
-				s.barred, s.fixes = a.barred(s.backoff.failures), nil
+				s.barred, s.fixes = a.barred(s.backoff.failures) && !errors.Is(err, ErrBudget), nil
 			}
 			l.trouble(s, err, l.Now())
 		}
@@ -312,7 +319,7 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 	}
 	plan, result := a.build(ctx, plan)
 	if result.Err == nil && !plan.Empty() {
-		result = a.execute(ctx, plan, a.release)
+		result = a.roll(ctx, plan)
 	}
 	if f := a.aborted(); f != nil && errors.Is(result.Err, errAborted) {
 		result.Failure, result.Err = f, nil
@@ -334,7 +341,7 @@ func (a *attempt) execute(ctx context.Context, plan Plan, r Release) Result {
 	a.loop.mu.Lock()
 	a.stack.work.canaries = holdings(plan, a.loop.Now())
 	a.loop.mu.Unlock()
-	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit, Holder: a})
+	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit, Watching: a.yield, Holder: a})
 }
 
 // begin records the start of the release.
@@ -437,7 +444,7 @@ func (a *attempt) remember(r Release) {
 		return // what is declared is waited for still
 	}
 	s.trigger, s.barred = TriggerPoll, false
-	s.show(SyncProgressing, fmt.Sprintf("release #%d %s: %s", r.Seq, r.Kind, r.Reason), a.loop.Now())
+	s.show(SyncProgressing, r.underWay(), a.loop.Now())
 }
 
 func (a *attempt) event(kind EventKind, severity Severity, message string) Event {

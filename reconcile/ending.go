@@ -58,7 +58,7 @@ func (a *attempt) account(ctx context.Context, r *Release, result Result) {
 			rec.Image.ID = c.ImageID
 			done := c.State == Exited && c.ExitCode == 0 && a.oneShot(rec.Name)
 			rec.Completed = rec.Completed || done
-			if c.Running() || done {
+			if (c.Running() || done) && !slices.Contains(rec.Failed, c.ID) {
 				rec.Containers = append(rec.Containers, c.ID)
 			}
 			if held := unnamedIn(c); c.Running() && len(held) > 0 {
@@ -168,7 +168,9 @@ func (a *attempt) blame(ctx context.Context, r *Release, result Result) {
 		rec.Containers = nil
 		if !a.unchanged(*rec) {
 			for _, c := range made(*rec, owned, result) {
-				rec.Failed = append(rec.Failed, c.ID)
+				if !slices.Contains(rec.Failed, c.ID) { // tolerated before
+					rec.Failed = append(rec.Failed, c.ID)
+				}
 			}
 		}
 	}
@@ -216,7 +218,7 @@ func (a *attempt) pauses(f *Failure) bool {
 		return true
 	}
 	s, ok := a.project.Service(f.Step.Service)
-	return ok && s.Settings.Update.OnFailure == compose.FailurePause
+	return ok && s.Settings.Update.OnFailure != compose.FailureRollback
 }
 
 // stays are the services that do not go back: all but the failed one where only

@@ -41,6 +41,7 @@ const (
 	EventUnadopted        EventKind = "Unadopted"
 	EventAdopted          EventKind = "Adopted"
 	EventForeignChange    EventKind = "ForeignChange"
+	EventReplicaFailed    EventKind = "ReplicaFailed" // and its release goes on with another one
 	EventStopped          EventKind = "StoppedByOperator"
 	EventNewRevision      EventKind = "NewRevision"
 	EventSourceFailed     EventKind = "SourceFailed"

@@ -23,6 +23,9 @@ type Job struct {
 	Release Release
 	// Report receives an event for every step. It never blocks for long.
 	Report func(Event)
+	// Watching is called once nothing is left but to watch what serves already; nil for
+	// nobody who wants to know.
+	Watching func()
 	// Holder says when canaries may go on; where there is none, time alone does.
 	Holder Holder
 }

@@ -117,10 +117,13 @@ func (p *planner) spareSurplus(u *unit) {
 		return
 	}
 	rank := func(c Container) int {
-		if p.settled(u, c) {
+		switch settled := p.settled(u, c); {
+		case settled && (u.completed(c) || readyByItself(c)):
 			return 0
+		case settled:
+			return 1
 		}
-		return 1
+		return 2
 	}
 	slices.SortStableFunc(f.current, func(a, b Container) int { return cmp.Compare(rank(a), rank(b)) })
 	f.surplus = slices.Clone(f.current[u.Replicas:])
@@ -245,9 +248,9 @@ func (u *unit) hasHealthcheck() bool {
 }
 
 func (p *planner) gate(u *unit) Gate {
-	g := Gate{Kind: GateReady, StableFor: u.stableFor(), Timeout: u.Settings.StartTimeout, MayComplete: u.mayComplete()}
+	g := Gate{Kind: GateReady, StableFor: u.stableFor(), Timeout: u.Settings.StartTimeout, Progress: u.Settings.ProgressTimeout, MayComplete: u.mayComplete()}
 	if u.OneShot {
-		g.Kind, g.StableFor = GateCompleted, 0
+		g.Kind, g.StableFor, g.Progress = GateCompleted, 0, 0
 		return g
 	}
 	return u.probed(g)

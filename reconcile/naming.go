@@ -148,11 +148,14 @@ func (p *planner) ancestors(u *unit, s slot) []Container {
 	if s.takes != nil {
 		out = append(out, *s.takes)
 	}
-	out = append(out, p.predecessors(u)...)
 	rest := slices.Concat(u.fleet.spare, u.fleet.old)
 	slices.SortStableFunc(rest, func(a, b Container) int {
 		return cmp.Or(cmp.Compare(p.proof(b), p.proof(a)), b.Finished.Compare(a.Finished))
 	})
+	if s.takes == nil && p.open(u) > 0 { // it stands where somebody was lost
+		out = append(out, rest...)
+	}
+	out = append(out, p.predecessors(u)...)
 	for _, volumes := range p.desired.Data[u.Name] {
 		rest = append(rest, Container{Service: u.Name, Volumes: volumes}) // removed by hand, remembered
 	}

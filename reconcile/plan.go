@@ -23,6 +23,9 @@ type Plan struct {
 	Blocked string
 	// Notes say what the plan leaves alone and why.
 	Notes []string
+	// Changes is how many replicas of each service the rollout changes, those that it has
+	// changed already included.
+	Changes map[string]int
 	// ProgressTimeout is how long the execution may go without a step ending.
 	ProgressTimeout time.Duration
 	// Next is the moment at which planning again would give another plan though
@@ -62,6 +65,8 @@ type Step struct {
 	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
+	// Budget is asked before the step begins.
+	Budget Budget
 	// Shift, Drain and Hold belong to the kinds that they are named for.
 	Shift Shift
 	Drain compose.Drain
@@ -111,6 +116,9 @@ type Gate struct {
 	StableFor time.Duration
 	// Timeout counts from the container's start.
 	Timeout time.Duration
+	// Progress is how long the service may go without any replica becoming ready; 0 for
+	// ever. It is a gate's of a service whose replicas are changed.
+	Progress time.Duration
 	// MayComplete accepts an exit with code 0 as success.
 	MayComplete bool
 	// Probes are made besides, in the first of Networks, by the engine's names, that the

@@ -51,6 +51,10 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	if p.refusal != nil {
 		return Plan{}, p.refusal
 	}
+	if err := p.fund(); err != nil {
+		return Plan{}, err
+	}
+	p.plan.Changes = p.changes()
 	if p.away() && slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Kind == StepShift || s.Kind == StepDrain }) {
 		return Plan{}, &Waiting{Reason: p.edge.Away, After: 2 * time.Second}
 	}
@@ -126,6 +130,8 @@ type unit struct {
 	first []int
 	// halted says why containers that are what is desired stop and start again, by ID.
 	halted map[string]string
+	// charged are the containers whose leaving the budget is asked for, by ID.
+	charged map[string]bool
 	// because is why containers that are what is desired are replaced all the same.
 	because string
 	// networks are those in which probes reach its containers, by the engine's names.
@@ -137,7 +143,7 @@ func (p *planner) survey(o Observed) error {
 	var order []string
 	for _, s := range p.project.Services {
 		image := p.desired.Images[s.Name]
-		u := &unit{Service: s, image: image, halted: map[string]string{}}
+		u := &unit{Service: s, image: image, halted: map[string]string{}, charged: map[string]bool{}}
 		if err := p.assign(u); err != nil {
 			return err
 		}

@@ -223,7 +223,7 @@ func (c *planCase) definedBy(words []string) *compose.Project {
 }
 
 // flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
-// unproven SEQ, served ID, handover never|now, restarts SERVICE, version FROM TO,
+// unproven SEQ, served ID, handover never|now, restarts SERVICE, stopped ID, version FROM TO,
 // release SEQ, canary SERVICE WEIGHT AGO [ABORTED].
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
@@ -254,6 +254,9 @@ func (c *planCase) flag(t *testing.T, words []string) {
 	case "restarts":
 		c.restarted = words[1]
 		c.desired.RestartAll(words[1], now, "restarted by ann")
+	case "stopped":
+		service, _, _ := strings.Cut(words[1], "/")
+		c.desired.Stopped = append(c.desired.Stopped, reconcile.Stop{Service: service, Container: words[1], Since: now})
 	case "handover":
 		c.desired.Handover = map[string]reconcile.Handover{"never": reconcile.HandoverNever, "now": reconcile.HandoverNow}[words[1]]
 	case "version":

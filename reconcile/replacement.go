@@ -18,6 +18,8 @@ type Replacement struct {
 	// Surge is how many replicas above the declared number may run, Unavailable
 	// how many of them may be missing. One of them is at least 1.
 	Surge, Unavailable int
+	// Floor is how many stay ready whatever is done to the others; 0 for no budget.
+	Floor int
 	compose.Rolling
 }
 
@@ -62,7 +64,10 @@ func ReplacementOf(s compose.Service, image Image, returning bool, borrowers []s
 	default:
 		r.StartFirst, r.Reason = true, "stateless"
 	}
-	return r, r.resolve(s)
+	if err := r.resolve(s); err != nil {
+		return r, err
+	}
+	return r, r.within(s, writableMount(s, image) != "")
 }
 
 // resolve turns amounts into numbers for the service's replicas.
@@ -86,14 +91,19 @@ func (r *Replacement) resolve(s compose.Service) error {
 // new ones of a batch start, when up new ones are in service already.
 //
 // Stop-first makes room for every new replica, and for all of them before the
-// last, since an old one may be the writer that the new one must not meet.
+// last, since an old one may be the writer that the new one must not meet. Under a
+// budget the places that are open already are filled first.
 // Start-first lets go only of what the declared number does not need.
 func (r Replacement) leaving(old, up, n, replicas int, last bool) (before, after int) {
 	if !r.StartFirst {
 		if last {
 			return old, 0
 		}
-		return min(n, old), 0
+		open := 0
+		if r.Floor > 0 {
+			open = max(replicas-up-old, 0)
+		}
+		return max(min(n, old)-open, 0), 0
 	}
 	before = min(max(up+old-(replicas-r.Unavailable), 0), r.Unavailable, old)
 	after = min(max(up+n+old-before-replicas, 0), old-before)

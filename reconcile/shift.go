@@ -60,6 +60,9 @@ func (p *planner) shift(u *unit, leaving []Container, after []int) int {
 	}
 	u.waiting, u.shifted = nil, true
 	id := p.add(Step{Kind: StepShift, Service: u.Name, Shift: s, Reason: s.text() + p.edge.at(u.edge)}, after...)
+	if u.rules.Floor > 0 && len(s.From) > 0 {
+		p.charge(u, &p.plan.Steps[id-1], s.From...)
+	}
 	u.last = append(u.last, id)
 	return id
 }

@@ -48,17 +48,26 @@ func (p *planner) slots(u *unit) []slot {
 			create:  true, start: true,
 		})
 	}
-	from := p.predecessors(u)
+	from, open := p.predecessors(u), p.open(u)
 	beside := len(u.fleet.old)+len(u.fleet.current) > 0
 	for i := range out {
 		s := &out[i]
-		if i < len(from) {
-			s.takes = &from[i]
+		if n := i - open; n >= 0 && n < len(from) {
+			s.takes = &from[n]
 		}
 		p.introduce(u, s, beside)
 		s.policy = !u.OneShot && declaredRestart(u.Config) != s.bornWith()
 	}
 	return out
+}
+
+// open are the places that nobody has to leave first, where a budget has them filled
+// before the others.
+func (p *planner) open(u *unit) int {
+	if u.rules.StartFirst || u.rules.Floor == 0 {
+		return 0
+	}
+	return max(u.Replicas-len(u.fleet.parked)-p.inService(u)-len(u.fleet.old), 0)
 }
 
 // introduce decides how callers come to know s. A container is not to be found by
@@ -127,7 +136,7 @@ func (p *planner) replace(u *unit) {
 		n := min(size, len(slots))
 		b := batch{slots: slots[:n], barrier: barrier, previous: previous}
 		slots = slots[n:]
-		b.before, b.after = u.rules.leaving(len(old), up, n, u.Replicas, len(slots) == 0)
+		b.before, b.after = u.rules.leaving(len(old), up, n, u.Replicas-len(u.fleet.parked), len(slots) == 0)
 		b.old = old[:b.before+b.after]
 		old = old[b.before+b.after:]
 		up += n
@@ -140,12 +149,13 @@ func (p *planner) replace(u *unit) {
 }
 
 // withdraw stops what a rollout that was cut off left running where nobody can find
-// it, before anything else starts: a storm of pushes would pile up a replica for
-// each. It returns the other old containers and what the starts wait for.
+// it, or what failed in this one, before anything else starts: a storm of pushes, or of
+// failures that are tolerated, would pile up a replica for each. It returns the other
+// old containers and what the starts wait for.
 func (p *planner) withdraw(u *unit, old []Container, barrier []int) ([]Container, []int) {
 	var others []Container
 	for _, c := range old {
-		if p.neverServed(c) && !findable(c) && !p.needed(u, c) {
+		if (p.neverServed(c) || p.failed(c) && u.made(c)) && !findable(c) && !p.needed(u, c) {
 			barrier = append(barrier, p.retire(u, c))
 			continue
 		}
@@ -321,6 +331,7 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	if id, planned := p.stopped[c.ID]; planned {
 		return id
 	}
+	first := len(p.plan.Steps)
 	if u := p.units[c.Service]; u != nil {
 		after = slices.Concat(after, u.back)
 	}
@@ -331,6 +342,7 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	}
 	after = p.preStop(c, after)
 	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	p.protect(c, first)
 	return p.stopped[c.ID]
 }
 
@@ -352,6 +364,9 @@ func (p *planner) surplus(u *unit) {
 func (p *planner) monitor(u *unit) {
 	if p.desired.Settled || u.OneShot || u.rules.Monitor == 0 {
 		return
+	}
+	if doubt := u.Doubt(); doubt != "" && len(u.ready) > 0 {
+		p.note("%s: %s", u.Name, doubt)
 	}
 	watched := map[Replica]bool{}
 	for _, id := range u.ready {

@@ -19,6 +19,14 @@
 // engine already has is allowed to finish, each under its own deadline, because
 // to walk away from it would not undo it. A cancelled context ends it likewise.
 //
+// # Budgets
+//
+// A step that takes replicas out of service may name a budget: how many others have
+// to be ready when it begins. Only the goroutine that owns the graph gives it out, and
+// whatever it was given out for counts as gone from then on, so that two steps cannot
+// both be the last that is allowed. A step that has waited in vain for a while ends the
+// execution with reconcile.ErrBudget: what was lost meanwhile takes another plan.
+//
 // # Blame
 //
 // Result.Failure means that the content is bad: it was started and found

@@ -23,8 +23,13 @@ type execution struct {
 	outcomes chan outcome
 	notices  chan notice
 	// calls counts the running steps that change the engine.
-	calls int
-	quiet *quiet
+	calls    int
+	quiet    *quiet
+	progress *progress
+	// ledger is what the budgets have given out.
+	ledger *ledger
+	// watching is true once nothing is left but monitors.
+	watching bool
 
 	// What earlier steps of this plan learned.
 	created map[reconcile.Replica]string
@@ -47,6 +52,8 @@ func newExecution(e *Executor, job reconcile.Job, steps *graph) *execution {
 		outcomes: make(chan outcome),
 		notices:  make(chan notice),
 		quiet:    newQuiet(job.Plan.ProgressTimeout),
+		progress: newProgress(),
+		ledger:   newLedger(),
 		created:  map[reconcile.Replica]string{},
 		pulled:   map[pin]reconcile.Image{},
 		started:  map[string]time.Time{},
@@ -57,6 +64,7 @@ func newExecution(e *Executor, job reconcile.Job, steps *graph) *execution {
 // run carries the plan out and returns when none of its goroutines is left.
 func (x *execution) run(ctx context.Context) reconcile.Result {
 	defer x.quiet.stop()
+	defer x.progress.timer.Stop()
 	abortable, abort := context.WithCancel(ctx)
 	defer abort()
 	x.abort = abort
@@ -68,10 +76,13 @@ func (x *execution) run(ctx context.Context) reconcile.Result {
 		if ctx.Err() != nil && len(x.causes) == 0 {
 			x.end(cause{err: context.Cause(ctx), cancelled: true})
 		}
-		if len(x.running) == 0 {
+		if len(x.running)+len(x.ledger.asked) == 0 {
 			return x.conclude(ctx)
 		}
+		x.noteWatching()
 		select {
+		case s := <-x.ledger.sights:
+			x.weigh(s)
 		case o := <-x.outcomes:
 			x.settle(o)
 		case n := <-x.notices:
@@ -80,6 +91,8 @@ func (x *execution) run(ctx context.Context) reconcile.Result {
 			cancelled = nil // noted above
 		case <-x.quiet.timer.C:
 			x.stalled()
+		case <-x.progress.timer.C:
+			x.overdue()
 		}
 	}
 }
@@ -97,6 +110,7 @@ func (x *execution) end(c cause) {
 // begin starts every step that may begin now.
 func (x *execution) begin(abortable context.Context, group *sync.WaitGroup) {
 	for abortable.Err() == nil {
+		x.ask(abortable, group)
 		step, ok := x.steps.next(x.admits)
 		if !ok {
 			return
@@ -114,6 +128,7 @@ func (x *execution) begin(abortable context.Context, group *sync.WaitGroup) {
 			}
 		}
 		x.running[step.ID] = t
+		x.attend(step)
 		if step.Kind.Mutates() {
 			x.calls++
 		}
@@ -127,7 +142,21 @@ func (x *execution) begin(abortable context.Context, group *sync.WaitGroup) {
 
 // admits holds changes back while too many are under way. Waiting is free.
 func (x *execution) admits(s reconcile.Step) bool {
-	return !s.Kind.Mutates() || x.calls < x.executor.parallel
+	return x.ledger.solvent(s) && (!s.Kind.Mutates() || x.calls < x.executor.parallel)
+}
+
+// noteWatching says, once, that all that is left is to watch what serves already.
+func (x *execution) noteWatching() {
+	if x.watching || x.job.Watching == nil || x.steps.left != len(x.running) || len(x.causes) > 0 {
+		return
+	}
+	for _, t := range x.running {
+		if t.step.Kind != reconcile.StepMonitor {
+			return
+		}
+	}
+	x.watching = true
+	x.job.Watching()
 }
 
 // settle takes in how a step ended.
@@ -156,6 +185,7 @@ func (x *execution) settle(o outcome) {
 		x.gates[step.Service] = o.verdict
 	}
 	x.done = append(x.done, step.ID)
+	x.made(step)
 	x.steps.succeeded(step.ID)
 	x.reportDone(o)
 }

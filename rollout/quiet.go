@@ -52,6 +52,9 @@ func (x *execution) stalled() {
 	why := "no progress for " + span(x.quiet.limit)
 	var c cause
 	switch {
+	case len(gating)+len(calling) == 0:
+		x.quiet.broken()
+		return // a budget is asked, which ends by itself
 	case len(x.causes) > 0:
 		return // it is ending already, and waits for calls that have limits
 	case len(gating) > 0:

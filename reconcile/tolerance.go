@@ -1,0 +1,158 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"davit/compose"
+)
+
+// changes is how many replicas of each service the rollout changes, or has changed.
+func (p *planner) changes() map[string]int {
+	out := map[string]int{}
+	for _, name := range p.sequence {
+		u := p.units[name]
+		n := len(u.fleet.idle) + u.fleet.missing
+		for _, c := range u.fleet.current {
+			if !p.untouched(u, c) {
+				n++
+			}
+		}
+		out[name] = n
+	}
+	return out
+}
+
+// tolerance is how a failed replica stands against what its service tolerates.
+type tolerance struct {
+	// failed are the containers of this content that have failed, each once; of is how
+	// many replicas the rollout changes.
+	failed []string
+	of     int
+	rules  compose.Rolling
+	// still is how long no replica has become ready, limit how long that may last.
+	still, limit time.Duration
+}
+
+// tolerates reports whether the rollout goes on. A ratio that is reached is tolerated,
+// one that is exceeded is not.
+func (t tolerance) tolerates() bool {
+	within := t.rules.MaxFailureRatio > 0 && float32(len(t.failed))/float32(max(t.of, 1)) <= t.rules.MaxFailureRatio
+	return (within || t.rules.OnFailure == compose.FailureContinue) && t.still < t.limit
+}
+
+// String says what was counted: "1 of 4 replicas failed, max_failure_ratio 0.25".
+func (t tolerance) String() string {
+	text := fmt.Sprintf("%d of %d replicas failed, max_failure_ratio %v", len(t.failed), t.of, t.rules.MaxFailureRatio)
+	if t.rules.OnFailure == compose.FailureContinue {
+		text += ", failure_action continue"
+	}
+	if t.still >= t.limit {
+		text += ", and none has become ready for " + brief(t.still.Round(time.Second))
+	}
+	return text
+}
+
+// toleranceOf weighs a failure. It is false for what no other container would mend, and
+// for a correction of drift, which is tried again in any case.
+func (a *attempt) toleranceOf(f *Failure, o Observed) (tolerance, bool) {
+	s, ok := a.project.Service(f.Step.Service)
+	if !ok || s.OneShot || f.Container == "" || a.verdict.Act == ActKeep || f.Step.Replica.Service != s.Name {
+		return tolerance{}, false
+	}
+	now := a.loop.Now()
+	t := tolerance{failed: a.failures(s.Name), of: a.plan.Changes[s.Name], rules: s.Settings.Update, limit: s.Settings.ProgressTimeout}
+	if a.verdict.Act == ActReturn && a.verdict.Kind != KindRollback {
+		t.rules = s.Settings.Rollback
+	}
+	if !slices.Contains(t.failed, f.Container) {
+		t.failed = append(t.failed, f.Container)
+	}
+	t.still = now.Sub(a.progressed(s, o))
+	return t, t.rules.MaxFailureRatio > 0 || t.rules.OnFailure == compose.FailureContinue
+}
+
+// failures are the containers of the service that have failed in this rollout, that of
+// an agent which died in it included.
+func (a *attempt) failures(service string) []string {
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	var out []string
+	for _, r := range a.tries() {
+		rec, _ := r.Service(service)
+		for _, id := range rec.Failed {
+			if !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+// tries are this attempt and those before it that were cut off at the same content,
+// newest first. The caller holds the loop's mu.
+func (a *attempt) tries() []Release {
+	var out []Release
+	for _, r := range a.stack.history {
+		if r.Spec != a.release.Spec || r.Kind != a.release.Kind || r.Seq != a.release.Seq && r.Outcome != Interrupted {
+			break
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// progressed is since when no other replica of the service has become ready: when the
+// last one that is ready started, or the rollout did.
+func (a *attempt) progressed(s compose.Service, o Observed) time.Time {
+	a.loop.mu.Lock()
+	tries := a.tries()
+	a.loop.mu.Unlock()
+	last := a.release.Started
+	if len(tries) > 0 {
+		last = tries[len(tries)-1].Started
+	}
+	for _, c := range o.ownedBy(a.stack.name, a.loop.Instance) {
+		good := c.Service == s.Name && c.Spec == s.Hash && readyByItself(c) && findable(c)
+		if good && c.Release >= a.release.Seq && c.Started.After(last) {
+			last = c.Started
+		}
+	}
+	return last
+}
+
+// forgive writes down that a replica failed and is replaced by another one: whoever
+// goes on after a crash knows how many there were.
+func (a *attempt) forgive(ctx context.Context, f *Failure, t tolerance) error {
+	r := a.release
+	r.Services = slices.Clone(r.Services)
+	for i := range r.Services {
+		if rec := &r.Services[i]; rec.Name == f.Step.Service && !slices.Contains(rec.Failed, f.Container) {
+			rec.Failed = append(slices.Clone(rec.Failed), f.Container)
+			rec.Logs, rec.Outcome = f.Logs, f.Reason
+		}
+	}
+	r.Outcome, r.Finished, r.Failure = Interrupted, a.loop.Now(), a.loop.Scrub(f.Reason)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := a.loop.History.Finish(ctx, r); err != nil {
+		return fmt.Errorf("record a tolerated failure of stack %s: %w", a.stack.name, err)
+	}
+	r.Outcome, r.Finished, r.Failure = OutcomeRunning, time.Time{}, ""
+	r, err := a.loop.History.Begin(ctx, r)
+	if err != nil {
+		return fmt.Errorf("record that a release of stack %s goes on: %w", a.stack.name, err)
+	}
+	a.release = r
+	a.loop.mu.Lock()
+	if s := a.stack; len(s.history) > 0 && s.history[0].Seq == r.Seq {
+		s.history = slices.Clone(s.history)
+		s.history[0] = r
+	}
+	a.loop.mu.Unlock()
+	a.loop.Emit(a.event(EventReplicaFailed, SeverityWarning, fmt.Sprintf("%s; tolerated: %s; another one takes its place", strings.TrimSuffix(f.Reason, "."), t)))
+	return nil
+}

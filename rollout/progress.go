@@ -1,0 +1,73 @@
+package rollout
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"davit/reconcile"
+)
+
+// progress measures, for every service with a gate under way, how long none of its
+// replicas has become ready. A gate that has time left ends with it all the same: what
+// many replicas fail at one after the other takes no longer than what one does.
+type progress struct {
+	timer *time.Timer
+	// since is when a replica of the service became ready last, or the first gate began.
+	since map[string]time.Time
+}
+
+func newProgress() *progress {
+	p := &progress{timer: time.NewTimer(time.Hour), since: map[string]time.Time{}}
+	p.timer.Stop()
+	return p
+}
+
+// expected reports whether the step is one whose success is progress.
+func expected(s reconcile.Step) bool {
+	return s.Kind == reconcile.StepGate && s.Gate.Progress > 0 && !s.Gate.Bystander
+}
+
+// attend begins to measure for a gate that begins.
+func (x *execution) attend(s reconcile.Step) {
+	if expected(s) && x.progress.since[s.Service].IsZero() {
+		x.progress.since[s.Service] = time.Now()
+	}
+	x.rearm()
+}
+
+// made notes that a gate was passed.
+func (x *execution) made(s reconcile.Step) {
+	if expected(s) {
+		x.progress.since[s.Service] = time.Now()
+	}
+	x.rearm()
+}
+
+// rearm sets the timer to when the first service runs out of time.
+func (x *execution) rearm() {
+	x.progress.timer.Stop()
+	var first time.Time
+	for _, t := range x.running {
+		if due := x.progress.since[t.step.Service].Add(t.step.Gate.Progress); expected(t.step) && (first.IsZero() || due.Before(first)) {
+			first = due
+		}
+	}
+	if !first.IsZero() {
+		x.progress.timer.Reset(max(time.Until(first), time.Millisecond))
+	}
+}
+
+// overdue ends the execution for a service that makes no progress.
+func (x *execution) overdue() {
+	for _, id := range slices.Sorted(maps.Keys(x.running)) {
+		t := x.running[id]
+		limit := t.step.Gate.Progress
+		if expected(t.step) && time.Since(x.progress.since[t.step.Service]) >= limit && len(x.causes) == 0 {
+			x.end(cause{step: t.step, container: t.id, err: &fault{
+				reason: "no replica of " + t.step.Service + " has become ready for " + span(limit) + ": still waiting for " + t.step.Target()}})
+			return
+		}
+	}
+	x.rearm()
+}
