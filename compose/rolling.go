@@ -77,7 +77,7 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
-	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0))
+	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0))
 }
 
 // apply puts what u says into r.
@@ -114,6 +114,7 @@ func apply(r *Rolling, u *types.UpdateConfig) {
 
 // over puts what the block says over s, for updates and rollbacks alike.
 func (b serviceBlock) over(s *ServiceSettings) {
+	s.Hooks = b.hooks
 	set(&s.Strategy, b.strategy)
 	s.Canary = b.canary
 	set(&s.ConcurrentWriters, b.concurrentWriters)
