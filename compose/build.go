@@ -117,6 +117,7 @@ func (l *loading) service(p *Project, name string) Service {
 		l.problem(key+".depends_on", err)
 	}
 	s.ConfigHash = p.ConfigHash(name, p.HashContext(nil))
+	l.hookRemarks(s)
 	return s
 }
 

@@ -82,7 +82,7 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
-	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0))
+	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0))
 }
 
 // apply puts what u says into r.
@@ -132,6 +132,7 @@ func numeral(v any) (float64, bool) {
 
 // over puts what the block says over s, for updates and rollbacks alike.
 func (b serviceBlock) over(s *ServiceSettings) {
+	s.Hooks = b.hooks
 	set(&s.Strategy, b.strategy)
 	s.Canary = b.canary
 	set(&s.ConcurrentWriters, b.concurrentWriters)

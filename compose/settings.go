@@ -64,6 +64,8 @@ type ServiceSettings struct {
 	Update, Rollback Rolling
 	// Probes are davit's own looks at a container. Default none.
 	Probes Probes
+	// Hooks are commands of the service for the phases of a release. Default none.
+	Hooks Hooks `json:",omitzero"`
 }
 
 // Rolling says how the replicas of one service are replaced. With OrderAuto the

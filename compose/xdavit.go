@@ -25,7 +25,7 @@ type keyError struct {
 // later are the keys that are defined and that this version does not do.
 var (
 	laterProject = []string{"windows"}
-	laterService = []string{"hooks", "image"}
+	laterService = []string{"image"}
 )
 
 // serviceBlock is a service's x-davit block as written; nil is silence.
@@ -47,6 +47,7 @@ type serviceBlock struct {
 	drainStreams      *time.Duration
 	ports             portBlocks
 	probes            Probes
+	hooks             Hooks
 }
 
 // decodeSettings reads a project's x-davit block, strictly, and fills defaults in.
@@ -81,6 +82,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"monitor":            optional(&b.monitor, atLeast(0)),
 		"ports":              portSettings(&b.ports),
 		"probes":             probes(&b.probes),
+		"hooks":              releaseHooks(&b.hooks),
 		"drain": func(v any) []keyError {
 			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})
 		},

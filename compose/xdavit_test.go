@@ -56,7 +56,7 @@ func TestTheDefaults(t *testing.T) {
 		StandbyFor: 30 * time.Minute, MinAvailable: Amount{Value: 1}, Update: rolling, Rollback: rolling,
 	}
 	want.Rollback.OnFailure = FailurePause
-	if got := p.Services[0].Settings; got != want {
+	if got := p.Services[0].Settings; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }

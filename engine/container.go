@@ -43,6 +43,7 @@ func observed(c container.InspectResponse) reconcile.Container {
 		ID: c.ID, Name: strings.TrimPrefix(c.Name, "/"),
 		Stack: l[labelProject], Service: l[labelService], Number: int(number(l[labelNumber])),
 		OneOff:   l[labelOneOff] == "True",
+		Hook:     reconcile.ParseHookMark(l[labelMark]),
 		Instance: l[labelInstance], Release: number(l[labelRelease]), Spec: l[labelSpec], Version: l[labelDavitVersion],
 		ImageRef: c.Config.Image, ImageID: c.Image,
 		State: state(c.State.Status), Health: health(c.State.Health),

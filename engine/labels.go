@@ -38,6 +38,8 @@ const (
 	labelPinned       = "davit.image"
 	// labelEdge has the container's ports that the edge publishes: "8080/tcp,53/udp".
 	labelEdge = "davit.edge"
+	// labelMark says which hook of its release the container is for.
+	labelMark = "davit.hook"
 )
 
 // composeVersion is what the version label says. Compose prints it and compares
@@ -46,6 +48,9 @@ const composeVersion = "davit"
 
 // containerLabels are the user's labels and, over them, Compose's and davit's.
 func containerLabels(r reconcile.CreateRequest, instance string) map[string]string {
+	if mark := r.Create.Hook; mark.Phase.OfRelease() {
+		return markLabels(r, instance)
+	}
 	labels := map[string]string{}
 	maps.Copy(labels, r.Service.Config.Labels)
 	maps.Copy(labels, r.Service.Config.CustomLabels)
@@ -70,6 +75,17 @@ func containerLabels(r reconcile.CreateRequest, instance string) map[string]stri
 		labels[labelEdge] = strings.Join(r.Create.Edge, ",")
 	}
 	return labels
+}
+
+// markLabels are those of a hook's container: to Compose it is a one-off, which no
+// command of its own takes for a replica.
+func markLabels(r reconcile.CreateRequest, instance string) map[string]string {
+	return map[string]string{
+		labelProject: r.Project.Name, labelService: r.Service.Name, labelOneOff: "True", labelVersion: composeVersion,
+		labelFiles: r.Project.ConfigFiles(), labelWorkingDir: r.Project.WorkingDir, labelImage: r.Image.ID,
+		labelHook: r.Create.Hook.Phase.String(), labelMark: r.Create.Hook.String(), labelInstance: instance,
+		labelRelease: strconv.FormatInt(r.Release, 10), labelDavitVersion: r.Version, labelSpec: r.Service.Hash, labelPinned: r.Image.Pinned(),
+	}
 }
 
 // configHash is Compose's label. Compose hashes the containers that stand for other

@@ -35,6 +35,8 @@ type attempt struct {
 	// moved are the services that an automatic rollback leaves where they are.
 	moved   []string
 	release Release
+	// hookRuns are the runs of hooks since the last good release that the journal knows.
+	hookRuns []HookRun
 	// plan is what was carried out last; fruitless is true when it ended before any
 	// container was made.
 	plan      Plan
@@ -44,6 +46,8 @@ type attempt struct {
 	leave func()
 	// told is what it was last said to wait for.
 	told string
+	// burnt is true when an irreversible hook was begun since the last good release.
+	burnt bool
 	// before is the release as it had ended when it goes on; zero for a new one.
 	before Release
 }
@@ -95,6 +99,9 @@ func (a *attempt) run(ctx context.Context) error {
 		return a.takeOver(ctx)
 	case ActHalt:
 		return a.halt(ctx)
+	}
+	if err := a.recallHooks(ctx); err != nil {
+		return err
 	}
 	if err := a.choose(); err != nil {
 		return a.refuse(ctx, err)
@@ -238,7 +245,7 @@ func (a *attempt) desired() Desired {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
 	d := a.loop.desire(a.project, a.images, a.stack, a.verdict, a.in)
-	d.Show = a.show
+	d.Show, d.HookRuns = a.show, a.hookRuns
 	return d
 }
 
@@ -261,6 +268,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	d.Data, d.Handover = dataOf(s.history), l.handover(s)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
+	d.Attempts = attempts(s.history, v, p.Hash)
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""
 	}
@@ -457,13 +465,18 @@ func (a *attempt) event(kind EventKind, severity Severity, message string) Event
 // was cut short, by something that is no fault of the content's, time and again: what
 // it has stopped meanwhile is not to stay so until it can.
 func (a *attempt) barred(failures int) bool {
+	if a.burnt {
+		return false // there is no way back
+	}
 	hindered := a.release.Seq == 0 || a.fruitless || a.release.Outcome == Interrupted && failures > 0
 	return hindered && (a.verdict.Act == ActDeploy || a.verdict.Act == ActReturn && a.verdict.Kind == KindRollback)
 }
 
 // housekeeping reports whether a plan only clears away what serves nobody.
 func housekeeping(p Plan) bool {
-	return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind != StepRemove && s.Kind != StepPrune })
+	return !slices.ContainsFunc(p.Steps, func(s Step) bool {
+		return s.Kind != StepRemove && s.Kind != StepPrune && !(s.Kind == StepHook && s.Hook.Leftover)
+	})
 }
 
 // recordedImages are the images a release ran, taken to be present: whether they

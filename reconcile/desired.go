@@ -52,6 +52,12 @@ type Desired struct {
 	Restarts map[string]restart
 	// Handover says when ports may move from Docker to the edge.
 	Handover Handover
+	// Attempts are the sequence numbers of the attempts that were cut off and that this
+	// one goes on with: together they are one release to a hook.
+	Attempts map[int64]bool
+	// HookRuns are the runs of hooks since the last good release, as far as the journal
+	// knows of them.
+	HookRuns []HookRun
 	// Stopped is what an operator stopped and what is to stay so.
 	Stopped []Stop
 }

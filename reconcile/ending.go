@@ -18,6 +18,7 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r := a.release
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
 	a.account(ctx, &r, result)
+	r.withHooks(result.Hooks)
 	a.finish(ctx, r)
 	a.forget(ctx)
 	kind, text := EventReleaseSucceeded, fmt.Sprintf("release #%d %s succeeded", r.Seq, r.Version)
@@ -117,9 +118,13 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	defer a.forget(ctx)
 	r := a.release
 	f := result.Failure
+	if a.burnt = a.irreversible(result) && a.aborted() == nil; a.burnt {
+		f.Reason += "; nothing is rolled back, because an irreversible hook was begun"
+	}
 	r.Outcome, r.Finished, r.Failure = Failed, a.loop.Now(), f.Reason
 	a.account(ctx, &r, result)
 	a.blame(ctx, &r, result)
+	r.withHooks(result.Hooks)
 	if err := a.conclude(ctx, r, f); err != nil {
 		return err
 	}
@@ -214,7 +219,7 @@ func (a *attempt) pauses(f *Failure) bool {
 	if a.aborted() != nil {
 		return false // somebody is there, and has decided
 	}
-	if a.project.Settings.Rollback == compose.RollbackNone {
+	if a.burnt || a.project.Settings.Rollback == compose.RollbackNone {
 		return true
 	}
 	s, ok := a.project.Service(f.Step.Service)
@@ -252,7 +257,9 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	}
 	a.account(ctx, &r, result)
 	blameBuild(&r, result.Err)
-	a.fruitless = a.plan.prepares(result.Done)
+	r.withHooks(result.Hooks)
+	a.burnt = a.irreversible(result)
+	a.fruitless = a.plan.prepares(result.Done) && !a.hooked(result)
 	a.finish(ctx, r)
 	if a.fruitless {
 		a.loop.mu.Lock()

@@ -53,6 +53,10 @@ type Result struct {
 	Containers map[Replica]string
 	// Gates holds the verdict on each service whose gate passed, in words.
 	Gates map[string]string
+	// Begun are the IDs of the steps that were begun, however they ended.
+	Begun []int
+	// Hooks is what became of each service's hooks that ended well, and what they said.
+	Hooks map[string]string
 	// Failure is set when the content failed: it was started, or could have
 	// been, and was found wanting.
 	Failure *Failure

@@ -21,6 +21,18 @@ type Hook struct {
 	types.ServiceHook
 	// Timeout is how long it may take.
 	Timeout time.Duration
+
+	// What follows is for the phases of a release.
+
+	// Count is how many hooks there are of the service and phase.
+	Count int
+	// Irreversible is true when what it does cannot be undone.
+	Irreversible bool
+	// Lost says what is known of a run that nobody can ask any more; "" for a hook that
+	// is to be run, or whose run goes on.
+	Lost string
+	// Leftover is true for a run that an earlier release began: it is only waited for.
+	Leftover bool
 }
 
 // HookPhase is when a hook is run.
@@ -35,10 +47,22 @@ const (
 	HookPreStart
 	// HookProbe: a probe's command, whose failure is an answer.
 	HookProbe
+	// HookPreDeploy: before anything of the service changes, once per release.
+	HookPreDeploy
+	// HookPostDeploy: once all services of a release are in service.
+	HookPostDeploy
+	// HookOnFailure: after a release that failed. Its own failure means nothing.
+	HookOnFailure
 )
 
 func (p HookPhase) String() string {
-	return [...]string{"post_start", "pre_stop", "pre_start", "probe"}[p]
+	return [...]string{"post_start", "pre_stop", "pre_start", "probe", "pre_deploy", "post_deploy", "on_failure"}[p]
+}
+
+// OfRelease reports whether the hook belongs to a release, not to a start or stop of
+// a container: it has a container of its own, which says whether it ran.
+func (p HookPhase) OfRelease() bool {
+	return p == HookPreDeploy || p == HookPostDeploy || p == HookOnFailure
 }
 
 // defaultGrace is Compose's stop_grace_period where none is declared.

@@ -36,7 +36,7 @@ type Keeper interface {
 	BuildTags(ctx context.Context) (map[string]string, error)
 }
 
-// Options are the parts of a Loop. All but Files, Memory, Sources, Scrub, Now, KeepReleases and
+// Options are the parts of a Loop. All but Files, Memory, Journal, Sources, Scrub, Now, KeepReleases and
 // Parallel are required.
 type Options struct {
 	Instance  string
@@ -52,6 +52,9 @@ type Options struct {
 	// Memory keeps which source each stack belongs to. Without one that is known
 	// only while the loop lives.
 	Memory Memory
+	// Journal says which hooks were begun whose containers are gone. Without one only
+	// containers tell, and the hooks of failed releases are not run.
+	Journal JournalReader
 	// Sources are the names of all that may declare something; one without a name
 	// when empty.
 	Sources []string

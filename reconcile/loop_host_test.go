@@ -78,7 +78,7 @@ func (h *host) boot() {
 	executor := rollout.New(rollout.Options{Engine: h.engine, Prober: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
 	options := reconcile.Options{
 		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
-		History: h.record, Decisions: h.record, Files: h.files, Scrub: h.scrub, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
+		History: h.record, Decisions: h.record, Journal: h.record, Files: h.files, Scrub: h.scrub, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
 		Emit: func(e reconcile.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -273,6 +273,7 @@ type record struct {
 	releases []reconcile.Release // newest first
 	controls reconcile.Controls
 	journal  []reconcile.Entry
+	ended    []reconcile.Entry
 	// full refuses every write, like a disk without room.
 	full bool
 	// dead drops every write, like an agent that was killed before it could.
@@ -431,8 +432,38 @@ func (r *record) Intend(_ context.Context, e reconcile.Entry) error {
 	if r.full {
 		return fmt.Errorf("write journal: %w", reconcile.ErrDiskFull)
 	}
+	if r.dead {
+		return nil
+	}
 	r.journal = append(r.journal, e)
 	return nil
 }
 
-func (r *record) Done(context.Context, reconcile.Entry) error { return nil }
+func (r *record) Done(_ context.Context, e reconcile.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.dead {
+		r.ended = append(r.ended, e)
+	}
+	return nil
+}
+
+// Journal is what was intended of a release, with how it ended.
+func (r *record) Journal(_ context.Context, stack string, seq int64) ([]reconcile.JournalEntry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []reconcile.JournalEntry
+	for _, e := range r.journal {
+		if e.Stack != stack || e.Seq != seq {
+			continue
+		}
+		entry := reconcile.JournalEntry{Entry: e}
+		for _, end := range r.ended {
+			if end.Seq == seq && end.Step == e.Step && end.Container == e.Container {
+				entry.Done, entry.Err = true, end.Err
+			}
+		}
+		out = append(out, entry)
+	}
+	return out, nil
+}

@@ -25,8 +25,10 @@ type Container struct {
 	// Stack, Service and Number come from Compose's labels.
 	Stack, Service string
 	Number         int
-	// OneOff is a container of `docker compose run`; it is never touched.
+	// OneOff is a container of `docker compose run`, or of a hook; it is no replica.
 	OneOff bool
+	// Hook is the hook of a release that the container was made for; zero for any other.
+	Hook HookMark
 
 	// Instance is the davit that made it, or has adopted it; "" for anything else.
 	Instance string
@@ -176,6 +178,17 @@ func (o Observed) ownedBy(stack, instance string) []Container {
 	var out []Container
 	for _, c := range o.Containers {
 		if c.Stack == stack && c.Instance == instance && !c.OneOff {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// hooksOf are the containers of the hooks of a stack's releases.
+func (o Observed) hooksOf(stack, instance string) []Container {
+	var out []Container
+	for _, c := range o.Containers {
+		if c.Stack == stack && c.Instance == instance && c.OneOff && c.Hook.Phase.OfRelease() {
 			out = append(out, c)
 		}
 	}

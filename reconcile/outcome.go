@@ -35,6 +35,8 @@ type HookFailure struct {
 	ExitCode int
 	// TimedOut is how long it was waited for in vain; 0 when it ended.
 	TimedOut time.Duration
+	// Vanished is true when its container was removed before it had ended.
+	Vanished bool
 	// Output is the end of what it printed.
 	Output string
 }
@@ -43,6 +45,9 @@ func (f *HookFailure) Error() string {
 	text := fmt.Sprintf("exited with code %d", f.ExitCode)
 	if f.TimedOut > 0 {
 		text = "did not end within " + brief(f.TimedOut)
+	}
+	if f.Vanished {
+		text = "its container was removed before it had ended"
 	}
 	if f.Output != "" {
 		text += ": " + f.Output

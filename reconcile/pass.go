@@ -156,6 +156,9 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if l.ObserveOnly {
 		return l.watch(s, in, v, now)
 	}
+	if v.Sync != SyncSuspended {
+		l.mourn(ctx, s, now)
+	}
 	if err := l.noteStops(ctx, s); err != nil {
 		return l.trouble(s, err, now)
 	}

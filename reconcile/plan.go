@@ -28,6 +28,9 @@ type Plan struct {
 	Changes map[string]int
 	// ProgressTimeout is how long the execution may go without a step ending.
 	ProgressTimeout time.Duration
+	// Irreversible is true when an irreversible hook has been run since the last good
+	// release: there is no way back.
+	Irreversible bool
 	// Next is the moment at which planning again would give another plan though
 	// nothing else changed, such as the end of a standby; zero for never.
 	Next time.Time
@@ -97,6 +100,8 @@ type Create struct {
 	// "8080/tcp", whose host ports are left out because the edge has them.
 	Ports bool
 	Edge  []string
+	// Hook is the hook of a release that the container is for; zero for a replica.
+	Hook HookMark
 	// Peers are the containers, by service, that the new one refers to.
 	Peers map[string][]PeerReplica
 }
@@ -201,6 +206,10 @@ func (k StepKind) Mutates() bool {
 // Target is what the step acts on, as the plan prints it.
 func (s Step) Target() string {
 	switch s.Kind {
+	case StepHook, StepRemove:
+		if s.Hook.Phase.OfRelease() {
+			return s.Service
+		}
 	case StepPull:
 		return s.Image.Short()
 	case StepNetwork, StepVolume, StepPrune, StepUnmake:

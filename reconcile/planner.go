@@ -25,6 +25,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		removed:  map[string]bool{},
 		owned:    o.ownedBy(d.Project.Name, d.Instance),
 		others:   o.notOwnedBy(d.Project.Name, d.Instance),
+		hooks:    o.hooksOf(d.Project.Name, d.Instance),
 		networks: networksOf(o, d.Project.Name),
 		apart:    o.Apart,
 		edge:     o.Edge,
@@ -40,14 +41,16 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		return Plan{}, err
 	}
 	p.foundation()
+	p.awaitLeftovers()
 	p.renew()
-	for _, name := range p.sequence {
-		p.service(p.units[name])
-	}
+	p.services()
 	p.retireUndeclared()
 	p.settleRoutes()
+	p.postDeploy()
 	p.tidy()
+	p.tidyHooks()
 	p.pruneNetworks()
+	p.plan.Irreversible = p.burnt()
 	if p.refusal != nil {
 		return Plan{}, p.refusal
 	}
@@ -74,6 +77,10 @@ type planner struct {
 	// alone, but their names are taken.
 	others   []Container
 	networks []Network
+	// hooks are the containers of the hooks of the stack's releases; hooked are the last
+	// steps of those that are planned.
+	hooks  []Container
+	hooked []int
 	// apart is Observed.Apart.
 	apart string
 	// units are the declared services; sequence is the order in which they are
@@ -126,8 +133,9 @@ type unit struct {
 	// slots are the replicas that are not in service yet, once they are laid out.
 	slots []slot
 	laid  bool
-	// first are the steps that come before any of its starts.
-	first []int
+	// first are the steps that come before any of its starts, before those that come
+	// before anything of it changes.
+	first, before []int
 	// halted says why containers that are what is desired stop and start again, by ID.
 	halted map[string]string
 	// charged are the containers whose leaving the budget is asked for, by ID.
@@ -196,6 +204,9 @@ func (p *planner) enrol(u *unit) {
 // guard refuses what would lose data, before the first step is written.
 func (p *planner) guard(o Observed) error {
 	for _, name := range p.sequence {
+		if err := p.guardHooks(p.units[name]); err != nil {
+			return err
+		}
 		if err := p.guardData(p.units[name]); err != nil {
 			return err
 		}
@@ -351,7 +362,7 @@ func mountsVolume(s compose.Service, key string) bool {
 // barrier are the steps that must succeed before containers of u start: the
 // conditions of depends_on, and readiness of every lower tier.
 func (p *planner) barrier(u *unit) []int {
-	after := slices.Clone(p.base)
+	after := slices.Concat(p.base, u.before)
 	for _, d := range u.DependsOn {
 		dep := p.units[d.Service]
 		switch {

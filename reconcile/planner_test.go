@@ -251,6 +251,18 @@ func (c *planCase) flag(t *testing.T, words []string) {
 		}
 	case "canary":
 		c.canary(t, words[1:])
+	case "attempt":
+		seq, err := strconv.ParseInt(words[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.desired.Attempts = map[int64]bool{seq: true}
+	case "began": // CONTAINER [ended | failed WHY...]
+		run := reconcile.HookRun{Container: words[1], Succeeded: slices.Contains(words, "ended")}
+		if len(words) > 3 {
+			run.Failure = strings.Join(words[3:], " ")
+		}
+		c.desired.HookRuns = append(c.desired.HookRuns, run)
 	case "restarts":
 		c.restarted = words[1]
 		c.desired.RestartAll(words[1], now, "restarted by ann")
@@ -408,6 +420,8 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 		path, rest, _ := strings.Cut(value, ":")
 		source, mode, _ := strings.Cut(rest, ":")
 		out.Mounts = append(out.Mounts, reconcile.Mount{Path: path, Kind: reconcile.MountBind, Source: source, Writable: mode != "ro"})
+	case "hook": // PHASE/PLACE
+		c.hook(t, out, value)
 	case "unplugged":
 		out.Endpoints = map[string]reconcile.Endpoint{}
 	case "borrows":
@@ -425,6 +439,29 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 	default:
 		t.Fatalf("unknown trait %q", word)
 	}
+}
+
+// hook makes out the container of a hook that its service declares.
+func (c *planCase) hook(t *testing.T, out *reconcile.Container, value string) {
+	phase, place, _ := strings.Cut(value, "/")
+	n, err := strconv.Atoi(place)
+	s, ok := c.desired.Project.Service(out.Service)
+	if err != nil || !ok {
+		t.Fatalf("no hook %q of %s", value, out.Service)
+	}
+	list, of := s.Settings.Hooks.PreDeploy, reconcile.HookPreDeploy
+	if phase == "post_deploy" {
+		list, of = s.Settings.Hooks.PostDeploy, reconcile.HookPostDeploy
+	}
+	h := list[n-1]
+	hook := reconcile.Hook{Phase: of, Index: n - 1, Timeout: h.Timeout, Irreversible: h.Irreversible}
+	hook.Command = h.Run
+	if out.Release == 1 {
+		out.Release = 2
+	}
+	out.OneOff, out.Hook = true, hook.Mark()
+	out.Name = reconcile.HookContainer(out.Stack, out.Service, hook, out.Release)
+	out.ID = out.Name
 }
 
 func state(t *testing.T, word string) reconcile.ContainerState {

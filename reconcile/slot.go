@@ -226,7 +226,7 @@ func (p *planner) createAll(u *unit, b batch) []int {
 	var creates []int
 	for i := range b.slots {
 		if s := &b.slots[i]; s.create && s.made == 0 {
-			s.made = p.create(u, *s, slices.Concat(p.base, b.previous)...)
+			s.made = p.create(u, *s, slices.Concat(p.base, u.before, b.previous)...)
 		}
 		if b.slots[i].made > 0 {
 			creates = append(creates, b.slots[i].made)
@@ -350,7 +350,7 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 func (p *planner) surplus(u *unit) {
 	for _, c := range u.fleet.surplus {
 		why := fmt.Sprintf("scaled %d -> %d", len(u.fleet.current)+len(u.fleet.surplus), u.Replicas)
-		last := p.stop(c, why, u.ready...)
+		last := p.stop(c, why, slices.Concat(u.ready, u.before, p.hooked)...)
 		if u.last = append(u.last, last); p.soleHolder(c) {
 			continue
 		}

@@ -40,13 +40,30 @@ type Journal interface {
 	Done(ctx context.Context, e Entry) error
 }
 
+// JournalReader tells what the journal has of a release, in the order in which it was
+// intended.
+type JournalReader interface {
+	Journal(ctx context.Context, stack string, seq int64) ([]JournalEntry, error)
+}
+
+// JournalEntry is one step of a release as the journal has it.
+type JournalEntry struct {
+	// Entry is the step as it was intended, with the error it ended in and, once
+	// it is done, the container it acted on.
+	Entry
+	// Done is false while the step is under way, and for ever if the agent died
+	// during it.
+	Done bool
+}
+
 // Entry is one line of the journal.
 type Entry struct {
 	Stack string
 	Seq   int64 // release
 	Step  int
 	// Action is the step as the plan prints it.
-	Action    string
+	Action string
+	// Container is the ID of the container, or, of the run of a release's hook, its name.
 	Container string
 	At        time.Time
 	Err       string

@@ -22,11 +22,7 @@ func noLonger() string { return "no longer declared; standby for " + brief(Defau
 // after everything else, so that nobody loses a neighbour before the new order
 // stands.
 func (p *planner) retireUndeclared() {
-	var after []int
-	for _, name := range p.sequence {
-		after = append(after, p.units[name].ready...)
-		after = append(after, p.units[name].last...)
-	}
+	after := p.end()
 	for _, c := range p.owned {
 		if p.units[c.Service] != nil || !c.Running() && c.State != Restarting {
 			continue
@@ -43,6 +39,16 @@ func (p *planner) retireUndeclared() {
 		}
 		p.stop(c, why, after...)
 	}
+}
+
+// end are the steps after which every service is as it is to be.
+func (p *planner) end() []int {
+	after := slices.Clone(p.hooked)
+	for _, name := range p.sequence {
+		after = append(after, p.units[name].ready...)
+		after = append(after, p.units[name].last...)
+	}
+	return after
 }
 
 // tidy removes stopped containers that serve nobody, after the rollout that may

@@ -79,7 +79,7 @@ func blame(step reconcile.Step, err error) error {
 	case reconcile.StepJoin:
 		return &fault{reason: fmt.Sprintf("%s could not be given its service's name: %v", step.Replica, err)}
 	case reconcile.StepHook:
-		return &fault{reason: fmt.Sprintf("%s: its %s command failed: %v", step.Replica, step.Hook.Phase, err)}
+		return &fault{reason: fmt.Sprintf("%s: its %s command failed: %v", step.Target(), step.Hook.Phase, err)}
 	case reconcile.StepNetwork:
 		if step.Network == "" {
 			break // nothing has changed yet

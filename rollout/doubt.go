@@ -24,7 +24,7 @@ func (e *Executor) again(ctx context.Context, job reconcile.Job, t task, first o
 		first.err = errors.Join(first.err, fmt.Errorf("%w: %w", reconcile.ErrEngineUnavailable, err))
 		return first
 	}
-	if t.step.Kind == reconcile.StepHook {
+	if t.step.Kind == reconcile.StepHook && !ofRelease(t.step) {
 		return first
 	}
 	second := e.do(ctx, job, t)

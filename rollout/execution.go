@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +37,11 @@ type execution struct {
 	pulled  map[pin]reconcile.Image
 	started map[string]time.Time
 
-	done   []int
-	gates  map[string]string
+	begun []int
+	done  []int
+	gates map[string]string
+	// hooks is what became of the hooks that ended well, by service.
+	hooks  map[string]string
 	causes []cause
 	// abort gives up what only waits.
 	abort func()
@@ -58,6 +62,7 @@ func newExecution(e *Executor, job reconcile.Job, steps *graph) *execution {
 		pulled:   map[pin]reconcile.Image{},
 		started:  map[string]time.Time{},
 		gates:    map[string]string{},
+		hooks:    map[string]string{},
 	}
 }
 
@@ -129,6 +134,7 @@ func (x *execution) begin(abortable context.Context, group *sync.WaitGroup) {
 		}
 		x.running[step.ID] = t
 		x.attend(step)
+		x.begun = append(x.begun, step.ID)
 		if step.Kind.Mutates() {
 			x.calls++
 		}
@@ -183,6 +189,8 @@ func (x *execution) settle(o outcome) {
 		x.pulled[pinOf(step.Image)] = o.image
 	case reconcile.StepGate:
 		x.gates[step.Service] = o.verdict
+	case reconcile.StepHook:
+		x.hooks[step.Service] = strings.TrimLeft(x.hooks[step.Service]+"\n"+o.said, "\n")
 	}
 	x.done = append(x.done, step.ID)
 	x.made(step)
@@ -192,7 +200,7 @@ func (x *execution) settle(o outcome) {
 
 // conclude turns what happened into the result. The context is for evidence.
 func (x *execution) conclude(ctx context.Context) reconcile.Result {
-	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed()}
+	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed(), Begun: x.begun, Hooks: x.hooks}
 	if x.steps.left == 0 {
 		return result // a cancellation that came too late to end anything
 	}

@@ -39,7 +39,7 @@ func (x *execution) stalled() {
 	for _, id := range slices.Sorted(maps.Keys(x.running)) {
 		t := x.running[id]
 		switch t.step.Kind {
-		case reconcile.StepDelay, reconcile.StepMonitor, reconcile.StepHold, reconcile.StepDrain, reconcile.StepShift, reconcile.StepPull, reconcile.StepBuild:
+		case reconcile.StepDelay, reconcile.StepMonitor, reconcile.StepHold, reconcile.StepDrain, reconcile.StepShift, reconcile.StepPull, reconcile.StepBuild, reconcile.StepHook:
 			// Each ends at a time of its own, which may well be later.
 			x.quiet.broken()
 			return

@@ -39,6 +39,8 @@ func (e *Executor) perform(abortable context.Context, job reconcile.Job, t task)
 		o = e.hold(abortable, job, t)
 	case reconcile.StepShift:
 		o = e.handOver(abortable, job, t)
+	case reconcile.StepHook:
+		o = e.hooked(abortable, job, t)
 	default:
 		o = e.change(abortable, job, t)
 	}
@@ -49,14 +51,7 @@ func (e *Executor) perform(abortable context.Context, job reconcile.Job, t task)
 // change makes one change to the engine, with the intention written down before
 // and the end after it.
 func (e *Executor) change(abortable context.Context, job reconcile.Job, t task) outcome {
-	entry := reconcile.Entry{
-		Stack:     job.Plan.Stack,
-		Seq:       job.Release.Seq,
-		Step:      t.step.ID,
-		Action:    line(t.step),
-		Container: t.id,
-		At:        time.Now(),
-	}
+	entry := entryOf(job, t)
 	if err := e.write(abortable, e.journal.Intend, entry); err != nil {
 		return outcome{err: failed(t.step, fmt.Errorf("write the intention to the journal: %w", err))}
 	}
@@ -71,6 +66,18 @@ func (e *Executor) change(abortable context.Context, job reconcile.Job, t task) 
 	// The change is made, whatever becomes of its record.
 	o.unrecorded = e.write(abortable, e.journal.Done, entry)
 	return o
+}
+
+// entryOf is the line of the journal for a step that begins now.
+func entryOf(job reconcile.Job, t task) reconcile.Entry {
+	return reconcile.Entry{
+		Stack:     job.Plan.Stack,
+		Seq:       job.Release.Seq,
+		Step:      t.step.ID,
+		Action:    line(t.step),
+		Container: t.id,
+		At:        time.Now(),
+	}
 }
 
 // write adds to the journal even while the execution is ending: an intention
@@ -162,6 +169,9 @@ func limit(plan reconcile.Plan, step reconcile.Step) time.Duration {
 	case reconcile.StepPull, reconcile.StepBuild:
 		return pullLimit
 	case reconcile.StepHook:
+		if ofRelease(step) {
+			return callLimit // for the container, not for what it does
+		}
 		return step.Hook.Timeout + callLimit
 	case reconcile.StepStop:
 		if plan.Project == nil {

@@ -35,6 +35,8 @@ type outcome struct {
 	image reconcile.Image
 	// verdict is a passed gate's, in words.
 	verdict string
+	// said is what is to be recorded of a hook that ended well.
+	said string
 	// err says that the step did not succeed; errAbandoned that it was given up.
 	err error
 	// remark is what went wrong in a step that succeeded all the same.
@@ -76,7 +78,9 @@ func (x *execution) prepare(step reconcile.Step) (task, error) {
 		return t, err
 	}
 	var err error
-	if t.id, err = x.container(step, step.Replica); err != nil {
+	if ofRelease(step) {
+		t.id = step.Replica.ID // its container is its own to make
+	} else if t.id, err = x.container(step, step.Replica); err != nil {
 		return t, err
 	}
 	t.started = x.started[t.id]

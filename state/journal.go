@@ -9,16 +9,6 @@ import (
 	"davit/reconcile"
 )
 
-// JournalEntry is one step of a release as the journal has it.
-type JournalEntry struct {
-	// Entry is the step as it was intended, with the error it ended in and, once
-	// it is done, the container it acted on.
-	reconcile.Entry
-	// Done is false while the step is under way, and for ever if the agent died
-	// during it.
-	Done bool
-}
-
 // Intend records that a step is about to run. Its error forbids the step; on a
 // full disk it is reconcile.ErrDiskFull.
 func (s *Store) Intend(ctx context.Context, e reconcile.Entry) error {
@@ -57,11 +47,11 @@ func (s *Store) Done(ctx context.Context, e reconcile.Entry) error {
 
 // Journal returns the steps of one release in the order in which they were
 // intended. Those of the last fifty releases of a stack are kept.
-func (r *Reader) Journal(ctx context.Context, stack string, seq int64) ([]JournalEntry, error) {
-	var entries []JournalEntry
+func (r *Reader) Journal(ctx context.Context, stack string, seq int64) ([]reconcile.JournalEntry, error) {
+	var entries []reconcile.JournalEntry
 	err := r.view(ctx, fmt.Sprintf("read journal of %s #%d", stack, seq), func(ctx context.Context, tx *sql.Tx) error {
 		return each(ctx, tx, func(rows *sql.Rows) error {
-			var e JournalEntry
+			var e reconcile.JournalEntry
 			err := rows.Scan(&e.Stack, &e.Seq, &e.Step, &e.Action, &e.Container, (*stamp)(&e.At), &e.Done, &e.Err)
 			entries = append(entries, e)
 			return err

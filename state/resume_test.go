@@ -24,7 +24,7 @@ func TestAReleaseThatGoesOnIsOneRow(t *testing.T) {
 			if len(all) != 1 || !all[0].Running() || !all[0].Finished.IsZero() || len(all[0].Services) != 1 || all[0].Services[0].Name != "db" {
 				t.Errorf("the record is %+v", all)
 			}
-			if entries := must[[]JournalEntry](t)(s.Journal(t.Context(), "shop", 1)); len(entries) != 0 {
+			if entries := must[[]reconcile.JournalEntry](t)(s.Journal(t.Context(), "shop", 1)); len(entries) != 0 {
 				t.Errorf("the journal of before is there: %+v", entries)
 			}
 			finish(t, s, again, reconcile.Succeeded)

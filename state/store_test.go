@@ -294,8 +294,8 @@ func TestTheJournalKnowsWhatEndedAndHow(t *testing.T) {
 	// The next pass plans anew and numbers its steps from 1 again.
 	e = reconcile.Entry{Stack: "shop", Seq: 1, Step: 1, Action: "stop web/1", Container: "c0", At: noon}
 	check(t, s.Intend(t.Context(), e))
-	got := must[[]JournalEntry](t)(s.Journal(t.Context(), "shop", 1))
-	want := []JournalEntry{
+	got := must[[]reconcile.JournalEntry](t)(s.Journal(t.Context(), "shop", 1))
+	want := []reconcile.JournalEntry{
 		{Entry: reconcile.Entry{Stack: "shop", Seq: 1, Step: 1, Action: "create web/1", Container: "c1", At: noon, Err: "no such image"}, Done: true},
 		{Entry: e},
 	}
@@ -311,10 +311,10 @@ func TestTheJournalOfOldReleasesIsDropped(t *testing.T) {
 	for range keepJournal + 1 {
 		begin(t, s, "shop")
 	}
-	if got := must[[]JournalEntry](t)(s.Journal(t.Context(), "shop", 1)); len(got) != 0 {
+	if got := must[[]reconcile.JournalEntry](t)(s.Journal(t.Context(), "shop", 1)); len(got) != 0 {
 		t.Errorf("#1 is still in the journal: %v", got)
 	}
-	if got := must[[]JournalEntry](t)(s.Journal(t.Context(), "shop", 2)); len(got) != 1 {
+	if got := must[[]reconcile.JournalEntry](t)(s.Journal(t.Context(), "shop", 2)); len(got) != 1 {
 		t.Errorf("#2 is not in the journal")
 	}
 }

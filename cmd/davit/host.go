@@ -37,6 +37,7 @@ type record interface {
 	reconcile.History
 	reconcile.Decisions
 	reconcile.Journal
+	reconcile.JournalReader
 	reconcile.Memory
 }
 
@@ -107,7 +108,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	h.loop = reconcile.New(reconcile.Options{
 		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r, Edge: board,
-		Memory: r, Sources: names(config.followed()), Parallel: config.Parallel, Analyst: h.analyst(config),
+		Memory: r, Journal: r, Sources: names(config.followed()), Parallel: config.Parallel, Analyst: h.analyst(config),
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, PortHolder: rollout.PortHolder, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})
@@ -219,6 +220,14 @@ func (r readOnly) Controls(ctx context.Context, stack string) (reconcile.Control
 		return reconcile.Controls{}, nil
 	}
 	return r.Reader.Controls(ctx, stack)
+}
+
+// Journal implements reconcile.JournalReader.
+func (r readOnly) Journal(ctx context.Context, stack string, seq int64) ([]reconcile.JournalEntry, error) {
+	if r.Reader == nil {
+		return nil, nil
+	}
+	return r.Reader.Journal(ctx, stack, seq)
 }
 
 // Recall implements reconcile.Memory.

@@ -48,6 +48,18 @@ type Behaviour struct {
 	// Cores is how many cores the process keeps busy, Memory how many bytes it has.
 	Cores  float64
 	Memory int64
+	// HooksTake is the time that the hooks of a release take, in containers of their
+	// own; HooksHang is true for those that never end by themselves.
+	HooksTake time.Duration
+	HooksHang bool
 	// Log is what the process writes.
 	Log string
+}
+
+// hook is what a container of the image does that a hook of a release is run in.
+func (b Behaviour) hook(m reconcile.HookMark) Behaviour {
+	return Behaviour{
+		Exits: !b.HooksHang, ExitAfter: b.HooksTake, ExitCode: b.Hooks[m.Phase], IgnoresTERM: b.IgnoresTERM, StopTakes: b.StopTakes,
+		Volumes: b.Volumes, Platform: b.Platform, Log: b.Log,
+	}
 }

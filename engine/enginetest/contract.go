@@ -91,6 +91,7 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"a container is renamed", renames},
 		{"a network is made anew under a container that stays", renews},
 		{"a command is run in a container that runs", runs},
+		{"the container of a hook says whose it is and how it ended", marks},
 		{"networks are made once and external ones never", networks},
 		{"volumes are kept and carried over", volumes},
 		{"images are found, tagged and collected", images},

@@ -77,7 +77,12 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 		ImageRef: ref, ImageID: p.id, Restart: restart, Limits: reconcile.LimitsOf(cfg),
 		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: r.Project.ConfigFiles(),
 		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{}, Borrows: borrows(r),
-		Edge: slices.Clone(r.Create.Edge),
+		Edge:   slices.Clone(r.Create.Edge),
+		OneOff: r.Create.Hook.Phase.OfRelease(), Hook: r.Create.Hook,
+	}
+	if c.face.OneOff {
+		c.behaviour = p.behaviour.hook(r.Create.Hook)
+		c.checked = false
 	}
 	if err := e.borrow(c, r); err != nil {
 		return nil, err

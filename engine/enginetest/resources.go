@@ -121,6 +121,9 @@ func (e *Engine) AddContainer(c reconcile.Container) string {
 		c.ID = e.newID("container")
 	}
 	made := &container{face: c, behaviour: e.images.local[c.ImageID].behaviour, grace: 10 * time.Second}
+	if c.Hook.Phase.OfRelease() {
+		made.behaviour = made.behaviour.hook(c.Hook)
+	}
 	made.ports = given(c.Published)
 	made.face = made.snapshot()
 	made.checked = c.Health != reconcile.HealthNone
