@@ -106,7 +106,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	}
 	h.loop = reconcile.New(reconcile.Options{
 		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
-		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r, Edge: board,
+		Windows: config.Windows, Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r, Edge: board,
 		Memory: r, Sources: names(config.followed()), Parallel: config.Parallel, Analyst: h.analyst(config),
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, PortHolder: rollout.PortHolder, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
