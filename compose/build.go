@@ -67,6 +67,7 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 	var errs []keyError
 	p.Settings, errs = decodeSettings(real.tree[extension])
 	l.keyErrors("", extension, errs)
+	l.windowRemarks(p.Settings.Windows)
 	for name := range p.Model.Services {
 		// The image counts as it is, not as its variables are masked.
 		hashed.service(name)["image"] = real.service(name)["image"]

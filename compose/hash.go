@@ -97,6 +97,11 @@ func parts(key []byte, tree map[string]any) map[string]string {
 	all := map[string]string{}
 	for k, v := range tree {
 		members, ok := v.(map[string]any)
+		if ok && k == extension {
+			if v = withoutWindows(members); v == nil {
+				continue
+			}
+		}
 		if !ok || k == extension {
 			all[k] = sum(key, v)
 			continue

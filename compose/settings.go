@@ -24,6 +24,8 @@ type Settings struct {
 	// DependsOn are other stacks, by name: a new content of this one is not begun
 	// before each of them is synced and healthy. The list of stacks may add to it.
 	DependsOn []string
+	// Windows are when new content of the stack may go in. Default: always.
+	Windows Windows
 }
 
 // ServiceSettings is a service's x-davit block.

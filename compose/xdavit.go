@@ -24,7 +24,7 @@ type keyError struct {
 
 // later are the keys that are defined and that this version does not do.
 var (
-	laterProject = []string{"windows"}
+	laterProject []string
 	laterService = []string{"image"}
 )
 
@@ -61,6 +61,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"allow_data_move": truth(&s.AllowDataMove),
 		"image_wait":      duration(&s.ImageWait, 0),
 		"depends_on":      stackNames(&s.DependsOn),
+		"windows":         windows(&s.Windows),
 	})
 	return s, errs
 }

@@ -21,6 +21,8 @@ type attempt struct {
 	in      Situation
 	verdict Verdict
 	trigger Trigger
+	// actor is the operator who lets it past windows, "" for nobody.
+	actor string
 	// registry shares what it is asked with the other attempts of the same pass.
 	registry Registry
 
@@ -61,6 +63,9 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 	if v.Renews {
 		a.trigger = TriggerImage
 	}
+	if v.Forced {
+		a.trigger, a.actor = TriggerOverride, s.override.actor
+	}
 	l.workers.Go(func() {
 		defer cancel(nil)
 		var err error
@@ -88,12 +93,15 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 // run carries the verdict out. Its error is trouble that is not the content's
 // fault.
 func (a *attempt) run(ctx context.Context) error {
+	if a.tooLate() {
+		return nil
+	}
 	switch a.verdict.Act {
 	case ActStop:
 		return a.standDown(ctx)
 	case ActRemove:
 		r := a.in.Revision
-		return a.loop.takeDown(ctx, a.stack.name, Release{Reason: "as the repository declares", Trigger: a.trigger, Actor: r.Author,
+		return a.loop.takeDown(ctx, a.stack.name, Release{Reason: "as the repository declares", Trigger: a.trigger, Actor: cmp.Or(a.actor, r.Author),
 			Revision: r.String(), Commit: r.Commit, Author: r.Author, Subject: r.Subject})
 	case ActAdopt:
 		return a.takeOver(ctx)
@@ -364,7 +372,7 @@ func (a *attempt) begin(ctx context.Context) error {
 		Revision: a.in.Revision.String(), Commit: a.in.Revision.Commit,
 		Author: a.in.Revision.Author, Subject: a.in.Revision.Subject,
 		Spec: a.project.Hash, Hash: releaseHash(a.project.Hash, a.images), Project: rendered,
-		Reason: v.Reason, Trigger: a.trigger, Actor: a.in.Revision.Author, Started: a.loop.Now(),
+		Reason: v.Reason, Trigger: a.trigger, Actor: cmp.Or(a.actor, a.in.Revision.Author), Started: a.loop.Now(),
 	}
 	for _, s := range a.project.Services {
 		r.Services = append(r.Services, ServiceRecord{Name: s.Name, Spec: s.Hash, Image: a.images[s.Name]})
@@ -440,6 +448,9 @@ func (a *attempt) remember(r Release) {
 	s.history = append([]Release{r}, s.history...)
 	if r.Spec == s.retry && (r.Kind == KindDeploy || r.Kind == KindRollback) {
 		s.retry = ""
+	}
+	if s.override != nil && r.Spec == s.override.spec && r.Kind == KindDeploy {
+		s.override = nil
 	}
 	s.work.quiet = false
 	if a.errand != nil {

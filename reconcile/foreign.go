@@ -56,7 +56,7 @@ func (l *Loop) watch(s *stack, in Situation, v Verdict, now time.Time) time.Time
 	switch v.Act {
 	case ActNothing:
 		l.announce(s, v, now)
-		return time.Time{}
+		return v.Opens
 	case ActKeep:
 		plan, err := l.correction(s, in, v, now)
 		if err != nil {
@@ -64,7 +64,7 @@ func (l *Loop) watch(s *stack, in Situation, v Verdict, now time.Time) time.Time
 		}
 		if plan.Empty() {
 			l.announce(s, v, now)
-			return plan.Next
+			return sooner(plan.Next, v.Opens)
 		}
 		v.Reason = fmt.Sprintf("what runs has drifted; %d steps would correct it", len(plan.Steps))
 		if s.show(SyncOutOfSync, only+v.Reason, now) {

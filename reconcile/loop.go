@@ -81,6 +81,9 @@ type Options struct {
 	AdoptMode AdoptMode
 	// ObserveOnly plans and reports and never acts.
 	ObserveOnly bool
+	// Windows are when new content may go in on this host, besides what stacks say
+	// themselves.
+	Windows compose.Windows
 	// KeepReleases is how many good releases keep their images; 3 when 0.
 	KeepReleases int
 	// Parallel is how many stacks reconcile at once; 8 when 0.

@@ -119,6 +119,7 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 	}
 	l.forgetCanaries(ctx, s)
 	s.retry, s.backoff, s.trigger = s.declared, backoff{}, TriggerCLI
+	s.override = &override{s.declared, actor}
 	l.event(s, EventReleased, SeverityInfo, "to be tried again, by "+actor)
 	l.poke()
 	return nil

@@ -50,8 +50,9 @@ func (l *Loop) adopt() {
 		if p == nil || s.declared == p.Hash {
 			continue
 		}
-		s.declared, s.backoff, s.barred, s.retry = p.Hash, backoff{}, false, ""
-		if s.work != nil && s.work.declared != p.Hash {
+		s.declared, s.backoff, s.barred, s.retry, s.override = p.Hash, backoff{}, false, "", nil
+		// What has begun in its window goes on to its end while nothing can take its place.
+		if s.work != nil && s.work.declared != p.Hash && !l.facts(s, l.Now()).shut() {
 			s.work.cancel(errSuperseded)
 		}
 	}

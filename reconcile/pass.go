@@ -113,8 +113,9 @@ func (l *Loop) situation(s *stack, now time.Time) Situation {
 
 // facts is the situation of a stack by itself. The caller holds l.mu.
 func (l *Loop) facts(s *stack, now time.Time) Situation {
-	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry}
+	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry, Windows: l.Windows}
 	l.declaredFor(&in)
+	in.Override, in.Begun = s.override != nil && s.override.spec == s.declared, l.begun(s.history, in)
 	in.Renewed = s.renewed(in.Declared)
 	for _, c := range l.observed.Containers {
 		switch {
@@ -170,15 +171,18 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if err := l.settleDecisions(ctx, s, v, in); err != nil {
 		return l.trouble(s, err, now)
 	}
+	if v.Sync == SyncSynced && s.retry == "" {
+		s.override = nil // an operator's word is for what waits now, not for what comes
+	}
 	switch v.Act {
 	case ActNothing:
 		l.announce(s, v, now)
 		if until := s.controls.Suspension; until != nil {
 			return until.Until
 		}
-		return time.Time{}
+		return v.Opens
 	case ActKeep:
-		return l.keep(ctx, s, in, v, now)
+		return sooner(l.keep(ctx, s, in, v, now), v.Opens)
 	case ActStop:
 		return l.standDown(ctx, s, in, v, now)
 	case ActAdopt:
@@ -188,7 +192,7 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 		l.overdue(s, in, now)
 		return l.holdUp(ctx, s, in, now)
 	}
-	if s.view.sync != SyncWaiting && s.view.sync != SyncStalled {
+	if s.view.sync != SyncWaiting && s.view.sync != SyncStalled || s.view.shut {
 		// Not held, and not pinned, before it is where a held or pinned stack is.
 		s.show(SyncOutOfSync, v.Reason, now)
 	}
@@ -320,6 +324,10 @@ func (l *Loop) currentProject(s *stack, in Situation, v Verdict) (*compose.Proje
 func (l *Loop) announce(s *stack, v Verdict, now time.Time) {
 	if v.Sync == SyncSynced {
 		s.view.err = ""
+	}
+	if v.Shut {
+		l.announceShut(s, v, now)
+		return
 	}
 	if !s.show(v.Sync, v.Reason, now) {
 		return

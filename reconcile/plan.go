@@ -21,6 +21,9 @@ type Plan struct {
 	// Blocked is why there is no plan at the moment, though something is declared
 	// that does not run: an image is missing, say.
 	Blocked string
+	// Waits is what the plan waits for before it is carried out: its window. "" for
+	// nothing.
+	Waits string
 	// Notes say what the plan leaves alone and why.
 	Notes []string
 	// Changes is how many replicas of each service the rollout changes, those that it has
@@ -243,6 +246,8 @@ func (p Plan) String() string {
 	switch {
 	case p.Blocked != "":
 		b.WriteString("\n  not possible now: " + p.Blocked)
+	case p.Waits != "":
+		b.WriteString("\n  waits: " + p.Waits)
 	case p.Empty():
 		b.WriteString("\n  nothing to do")
 	}

@@ -155,11 +155,20 @@ func disappointed(history []Release, spec, service string, image Image) bool {
 // renew begins the declared content anew with the images that its references mean
 // by now.
 func (v Verdict) renew(s Situation) Verdict {
-	v.Act, v.Kind, v.Sync, v.Renews = ActDeploy, KindDeploy, SyncOutOfSync, true
 	var refs []string
 	for _, name := range sortedKeys(s.Renewed) {
 		refs = append(refs, fmt.Sprintf("%s is %s now", s.Renewed[name].Ref, s.Renewed[name].Short()))
 	}
-	v.Reason = "image changed behind tag: " + strings.Join(refs, ", ")
+	reason := "image changed behind tag: " + strings.Join(refs, ", ")
+	o := s.opening()
+	if !o.Open && !s.Override {
+		// What is declared runs: that there is something newer makes nobody wait.
+		v.Name = names(s)
+		v = v.shutOut(s, SyncSynced)
+		v.Reason = reason + "; " + v.Reason
+		return v
+	}
+	v.Forced = !o.Open
+	v.Act, v.Kind, v.Sync, v.Reason, v.Renews = ActDeploy, KindDeploy, SyncOutOfSync, reason, true
 	return v
 }

@@ -147,9 +147,11 @@ const (
 	TriggerFailure
 	// TriggerImage: an image reference means another image than before.
 	TriggerImage
+	// TriggerOverride: an operator's word that went past windows which were shut.
+	TriggerOverride
 )
 
-var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image"}
+var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image", "override"}
 
 func (t Trigger) String() string { return triggers[t] }
 

@@ -55,6 +55,9 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 			st.WaitingFor = text
 		}
 	}
+	if v.Shut && st.Sync == v.Sync {
+		st.WaitingFor, st.Window = v.Reason, v.windowStatus()
+	}
 	st.Source = l.claims.owners[s.name].Source
 	polled := l.polled[st.Source]
 	if !polled.at.IsZero() {
@@ -226,6 +229,9 @@ func postponed(err error) bool {
 
 // preview is the plan that the attempt would carry out.
 func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) {
+	if a.verdict.Shut {
+		return a.foreshadow(ctx, observed)
+	}
 	none := Plan{Stack: a.stack.name, Notes: []string{string(a.verdict.Sync)}}
 	if a.verdict.Reason != "" {
 		none.Notes[0] += ": " + a.verdict.Reason

@@ -40,6 +40,8 @@ type stack struct {
 	declared string
 	// retry is content that an operator wants tried again.
 	retry string
+	// override is an operator's word that goes past windows, nil for none.
+	override *override
 	// barred is true while what Git declares could not even begin: an image is
 	// missing, say. The last good release is held up until it can.
 	barred bool
@@ -96,6 +98,9 @@ type view struct {
 	since   time.Time
 	err     string
 	overdue bool
+	// shut is true when it waits for a window, which opens then.
+	shut  bool
+	opens time.Time
 }
 
 // show records how the stack stands and reports whether that is news.
@@ -106,7 +111,7 @@ func (s *stack) show(sync Sync, reason string, now time.Time) bool {
 	if s.view.sync != sync {
 		s.view.since, s.view.overdue = now, false
 	}
-	s.view.sync, s.view.reason = sync, reason
+	s.view.sync, s.view.reason, s.view.shut = sync, reason, false
 	return true
 }
 

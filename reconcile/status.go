@@ -34,16 +34,18 @@ type StackStatus struct {
 	Name string `json:"name"`
 	// Source is the name of the source that it belongs to; "" where there is only
 	// one, and for a stack that no source ever declared.
-	Source     string          `json:"source"`
-	Version    string          `json:"version"`
-	Revision   string          `json:"revision"`
-	Sync       Sync            `json:"sync"`
-	Health     Condition       `json:"health"`
-	WaitingFor string          `json:"waiting_for"`
-	Since      time.Time       `json:"since"`
-	LastFetch  *time.Time      `json:"last_fetch"`
-	LastError  string          `json:"last_error"`
-	Services   []ServiceStatus `json:"services"`
+	Source     string    `json:"source"`
+	Version    string    `json:"version"`
+	Revision   string    `json:"revision"`
+	Sync       Sync      `json:"sync"`
+	Health     Condition `json:"health"`
+	WaitingFor string    `json:"waiting_for"`
+	// Window is there where something new waits for its window.
+	Window    *WindowStatus   `json:"window"`
+	Since     time.Time       `json:"since"`
+	LastFetch *time.Time      `json:"last_fetch"`
+	LastError string          `json:"last_error"`
+	Services  []ServiceStatus `json:"services"`
 }
 
 // ServiceStatus is what `davit status` shows of one service.

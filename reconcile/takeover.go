@@ -138,7 +138,14 @@ func (l *Loop) Adopt(ctx context.Context, r AdoptRequest) error {
 	}()
 	v := Verdict{Act: ActAdopt, Kind: KindAdopt, Current: current(in.History), Reason: in.Adoption.reason()}
 	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: TriggerCLI, agreed: &r}
-	return a.takeOver(ctx)
+	err = a.takeOver(ctx)
+	if err == nil {
+		// Whoever agrees has seen what follows, and does not mean some day.
+		l.mu.Lock()
+		s.override = &override{s.declared, r.Actor}
+		l.mu.Unlock()
+	}
+	return err
 }
 
 // adoptable refuses what there is nothing to adopt of, and what must not be.

@@ -39,6 +39,10 @@ type Situation struct {
 	Renewed map[string]Image
 	// Retry is the content that an operator wants tried again though it failed.
 	Retry string
+	// Windows are those of the host. Override is true when an operator lets what is
+	// declared past all windows; Begun when an attempt at it was cut off half-way.
+	Windows         compose.Windows
+	Override, Begun bool
 	// Adoption compares what runs with what is declared; nil where there is nothing
 	// to be taken over. Adopt says what of that is done unasked.
 	Adoption *Adoption
@@ -104,6 +108,12 @@ type Verdict struct {
 	Renews bool
 	// Name is true when a new version names what already runs.
 	Name bool
+	// Shut is true when something new waits for its window, Opens when that opens; zero
+	// where that is not in sight. Forced is true when it goes in all the same, at an
+	// operator's word.
+	Shut   bool
+	Opens  time.Time
+	Forced bool
 }
 
 // Decide says what to do about a stack. It is pure; the rules are those of an
@@ -189,7 +199,10 @@ func (v Verdict) declared(s Situation) Verdict {
 		return v.keep(SyncWaiting, "no revision has been fetched yet")
 	case s.Broken != nil:
 		return v.keep(SyncStalled, s.Broken.Error())
+	case s.Declared == nil && s.Removed && !s.Override && !s.opening().Open:
+		return v.shutOut(s, SyncWaiting)
 	case s.Declared == nil && s.Removed:
+		v.Forced = !s.opening().Open
 		v.Act, v.Sync, v.Reason = ActRemove, SyncOutOfSync, "declared as removed; its volumes are kept"
 		return v
 	case s.Declared == nil:
@@ -223,10 +236,13 @@ func (v Verdict) attempt(s Situation) Verdict {
 		v.Reason = fmt.Sprintf("the declared content is that of release #%d %s", origin(s.History, good).Seq, good.Version)
 		return v
 	}
+	if s.shut() {
+		return v.shutOut(s, SyncWaiting)
+	}
 	if s.Behind != "" {
 		return v.keep(SyncWaiting, s.Behind)
 	}
-	v.Act, v.Kind = ActDeploy, KindDeploy
+	v.Act, v.Kind, v.Forced = ActDeploy, KindDeploy, s.Override && !s.opening().Open
 	v.Reason = "new content at " + s.Revision.Short()
 	// What an attempt that was cut off had resolved stays resolved, so that the
 	// containers which it left are recognised.
@@ -321,7 +337,7 @@ func held(s Situation, r *Release) bool {
 	if r.Kind == KindManualRollback || s.Declared == nil {
 		return true
 	}
-	waits := s.Barred || s.Behind != "" || len(s.Declared.Unset) > 0
+	waits := s.Barred || s.Behind != "" || len(s.Declared.Unset) > 0 || s.shut()
 	return s.Retry != r.Spec && (s.Declared.Hash == r.Spec || waits)
 }
 

@@ -100,14 +100,16 @@ type Plans struct {
 
 // Plan is one stack's plan. Text is its golden form, as people read it.
 type Plan struct {
-	Stack    string   `json:"stack"`
-	From     string   `json:"from"`
-	To       string   `json:"to"`
-	Revision string   `json:"revision"`
-	Steps    []Step   `json:"steps"`
-	Blocked  string   `json:"blocked"`
-	Notes    []string `json:"notes"`
-	Text     string   `json:"text"`
+	Stack    string `json:"stack"`
+	From     string `json:"from"`
+	To       string `json:"to"`
+	Revision string `json:"revision"`
+	Steps    []Step `json:"steps"`
+	Blocked  string `json:"blocked"`
+	// Waits is the window that the plan waits for, in words; "" for none.
+	Waits string   `json:"waits"`
+	Notes []string `json:"notes"`
+	Text  string   `json:"text"`
 }
 
 // Step is one action of a Plan.
@@ -130,7 +132,7 @@ func NewPlans(plans []reconcile.Plan) Plans {
 				Service: s.Service, Target: s.Target(), Reason: s.Reason}
 		}
 		out.Plans[i] = Plan{Stack: p.Stack, From: p.From, To: p.To, Revision: p.Revision,
-			Steps: steps, Blocked: p.Blocked, Notes: list(p.Notes), Text: p.String()}
+			Steps: steps, Blocked: p.Blocked, Waits: p.Waits, Notes: list(p.Notes), Text: p.String()}
 	}
 	return out
 }
@@ -138,7 +140,7 @@ func NewPlans(plans []reconcile.Plan) Plans {
 // Empty reports whether no plan has a step that could be taken now.
 func (p Plans) Empty() bool {
 	for _, plan := range p.Plans {
-		if len(plan.Steps) > 0 && plan.Blocked == "" {
+		if len(plan.Steps) > 0 && plan.Blocked == "" && plan.Waits == "" {
 			return false
 		}
 	}
@@ -149,6 +151,11 @@ func (p Plans) Empty() bool {
 // at the moment.
 func (p Plans) Blocked() bool {
 	return slices.ContainsFunc(p.Plans, func(plan Plan) bool { return plan.Blocked != "" })
+}
+
+// Waiting reports whether a plan waits for its window.
+func (p Plans) Waiting() bool {
+	return slices.ContainsFunc(p.Plans, func(plan Plan) bool { return plan.Waits != "" })
 }
 
 // SourceReport answers GET /v1/source, POST /v1/poll and orders to apply. Its own
@@ -200,6 +207,8 @@ type Order struct {
 	Service string `json:"service,omitempty"`
 	// TakeOver belongs to adopt.
 	TakeOver bool `json:"take_over,omitempty"`
+	// Now belongs to apply: what is declared goes in though its windows are shut.
+	Now bool `json:"now,omitempty"`
 	// For and Reason belong to suspend; For is a Go duration.
 	For    string `json:"for,omitempty"`
 	Reason string `json:"reason,omitempty"`

@@ -91,12 +91,12 @@ func (c *Client) Poll(ctx context.Context, source string) (s SourceReport, err e
 
 // Apply lists the stack's source now and wakes the stack, or all of both for "".
 // What became of it is for Status and Events to tell.
-func (c *Client) Apply(ctx context.Context, stack string) (s SourceReport, err error) {
+func (c *Client) Apply(ctx context.Context, stack string, o Order) (s SourceReport, err error) {
 	path := "/v1/apply"
 	if stack != "" {
 		path = "/v1/stacks/" + url.PathEscape(stack) + "/apply"
 	}
-	return s, c.post(ctx, path, Order{}, &s)
+	return s, c.post(ctx, path, o, &s)
 }
 
 // Order gives an order about a stack: apply, rollback, unpin, retry, suspend,

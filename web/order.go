@@ -40,7 +40,7 @@ func (s *Server) order(r *http.Request) (any, error) {
 	ctx := r.Context()
 	switch verb {
 	case "apply":
-		return s.wake(r, stack)
+		return s.wake(r, stack, o)
 	case "rollback":
 		release, err := s.Agent.Rollback(ctx, reconcile.RollbackRequest{Stack: stack, To: o.To, Hold: o.Hold, Actor: o.Actor})
 		return NewRelease(release), err
@@ -73,9 +73,15 @@ func (s *Server) order(r *http.Request) (any, error) {
 }
 
 // applyAll polls and wakes every stack.
-func (s *Server) applyAll(r *http.Request) (any, error) { return s.wake(r, "") }
+func (s *Server) applyAll(r *http.Request) (any, error) {
+	o, err := readOrder(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.wake(r, "", o)
+}
 
-func (s *Server) wake(r *http.Request, stack string) (any, error) {
+func (s *Server) wake(r *http.Request, stack string, o Order) (any, error) {
 	source, err := s.sourceOf(r, stack)
 	if err != nil {
 		return nil, err
@@ -91,6 +97,11 @@ func (s *Server) wake(r *http.Request, stack string) (any, error) {
 		}
 	}
 	s.Agent.Wake(stack, reconcile.TriggerCLI)
+	if o.Now {
+		if err := s.Agent.PassWindows(r.Context(), stack, o.Actor); err != nil {
+			return nil, err
+		}
+	}
 	return NewSourceReport(s.Sources.States()), nil
 }
 

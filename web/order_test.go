@@ -53,6 +53,18 @@ func TestOrdersReachTheAgentWithTheirActor(t *testing.T) {
 	}
 }
 
+func TestApplyNowIsToldToTheAgentForOneStackAndForAll(t *testing.T) {
+	for _, stack := range []string{"shop", ""} {
+		a := newAgent()
+		if _, err := client(t, serve(t, a)).Apply(t.Context(), stack, web.Order{Now: true, Actor: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		if want := []any{woken{stack, reconcile.TriggerCLI}, told{"pass windows", stack, "ada"}}; !reflect.DeepEqual(a.orders, want) {
+			t.Errorf("the agent was told %v, want %v", a.orders, want)
+		}
+	}
+}
+
 func TestApplyPollsFirstAndSurvivesASourceThatIsDown(t *testing.T) {
 	a := newAgent()
 	a.pollErr = errors.New("connection refused")
@@ -70,7 +82,7 @@ func TestOnlyTheSourceThatIsMeantIsPolled(t *testing.T) {
 	a.stacks[0].Source = "b"
 	c := client(t, serve(t, a))
 	for _, stack := range []string{"shop", ""} {
-		if _, err := c.Apply(t.Context(), stack); err != nil {
+		if _, err := c.Apply(t.Context(), stack, web.Order{}); err != nil {
 			t.Fatal(err)
 		}
 	}

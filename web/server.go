@@ -45,6 +45,9 @@ type Operator interface {
 	Servicer
 	Promoter
 	Retry(ctx context.Context, stack, actor string) error
+	// PassWindows lets what is declared in though its windows are shut; stack "" means
+	// all of them.
+	PassWindows(ctx context.Context, stack, actor string) error
 	Remove(ctx context.Context, stack, actor string) error
 }
 

@@ -112,6 +112,9 @@ func (a *agent) Abort(_ context.Context, s, who string) error  { return a.tell("
 func (a *agent) Retry(_ context.Context, s, who string) error  { return a.tell("retry", s, who) }
 func (a *agent) Resume(_ context.Context, s, who string) error { return a.tell("resume", s, who) }
 func (a *agent) Remove(_ context.Context, s, who string) error { return a.tell("remove", s, who) }
+func (a *agent) PassWindows(_ context.Context, s, who string) error {
+	return a.tell("pass windows", s, who)
+}
 
 func (a *agent) Releases(_ context.Context, stack string, limit int) ([]reconcile.Release, error) {
 	r := a.releases[stack]

@@ -264,7 +264,7 @@ func (h *host) nothing(data string) passing {
 	defer client.Close()
 	for range h.passes {
 		// The command of that name asks for plans and the status, too.
-		if _, err := client.Apply(h.Context(), ""); err != nil {
+		if _, err := client.Apply(h.Context(), "", web.Order{}); err != nil {
 			h.Fatalf("%v", err)
 		}
 		time.Sleep(300 * time.Millisecond) // passes closer to one another are made one

@@ -102,6 +102,10 @@ func (a *fakeAgent) Remove(_ context.Context, stack, actor string) error {
 	return a.order(told{"remove", stack, actor})
 }
 
+func (a *fakeAgent) PassWindows(_ context.Context, stack, actor string) error {
+	return a.order(told{"pass windows", stack, actor})
+}
+
 func (a *fakeAgent) Releases(_ context.Context, _ string, limit int) ([]reconcile.Release, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

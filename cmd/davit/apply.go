@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"davit/web"
 )
 
 // applyCommand reconciles now and waits.
@@ -16,6 +18,7 @@ type applyCommand struct {
 	dir     string
 	source  string
 	timeout time.Duration
+	now     bool
 }
 
 func applyVerb(c *console) *cobra.Command {
@@ -25,7 +28,9 @@ func applyVerb(c *console) *cobra.Command {
 		Short: "Poll and reconcile now, and wait for the outcome",
 		Long: "Make the agent poll its sources and reconcile now, show what happens, and wait until every\n" +
 			"stack, or the one given, has come to rest. With --dir the stacks of a directory are applied\n" +
-			"by this command itself; no agent may run on the same data directory.",
+			"by this command itself; no agent may run on the same data directory.\n" +
+			"Content that waits for its window goes on waiting, unless --now says otherwise: the record then\n" +
+			"names who did, with the trigger override.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stack := ""
@@ -38,6 +43,7 @@ func applyVerb(c *console) *cobra.Command {
 	a.options = c.configure(cmd, append(hostSettings(), pathSetting())...)
 	cmd.Flags().StringVar(&a.dir, "dir", "", "apply the stacks of this directory")
 	cmd.Flags().StringVar(&a.source, "source", "", "with --dir: the source whose place the directory takes")
+	cmd.Flags().BoolVar(&a.now, "now", false, "do not wait for windows")
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 15*time.Minute, "how long to wait (0 for ever)")
 	return cmd
 }
@@ -65,7 +71,7 @@ func (a *applyCommand) run(ctx context.Context, stack string) error {
 	if err != nil {
 		return err
 	}
-	report, err := client.Apply(ctx, stack)
+	report, err := client.Apply(ctx, stack, web.Order{Now: a.now, Actor: a.Actor})
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,11 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 	g.host.loop.SourceState(d.Source, r.Fetched, nil)
 	// What the directory does not declare is left alone.
 	g.host.loop.Confine(reconcile.Scope{Source: d.Source, Stack: stack})
+	if a.now {
+		if err := g.host.loop.PassWindows(ctx, stack, a.Actor); err != nil {
+			return err
+		}
+	}
 	if err := g.host.loop.Settle(ctx); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"davit/analysis"
+	"davit/compose"
 	"davit/notify"
 	"davit/reconcile"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	Balancers []BalancerConfig
 	// Prometheus are the servers that analyses may ask.
 	Prometheus []analysis.Server
+	// Windows are when new content may go in, whatever stacks say themselves.
+	Windows compose.Windows
 	// Policy is the file of what stacks may ask of this host.
 	Policy   string
 	Webhooks []Webhook

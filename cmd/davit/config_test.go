@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"davit/compose"
 )
 
 // world is a console without a terminal, with variables of its own.
@@ -73,6 +75,10 @@ func TestFlagWinsOverVariableOverFileOverDefault(t *testing.T) {
 		"list of a variable":          {file, M{"DAVIT_ENV": "C=1\nD=2"}, nil, func(c Config) any { return c.Env }, M{"C": "1", "D": "2"}},
 		"list of the file":            {file, nil, nil, func(c Config) any { return c.Env }, M{"A": "file", "B": "file"}},
 		"webhook of a flag":           {file, nil, []string{"--webhook", "url=https://x.example,secret_file=/s,events=Held|Stalled"}, func(c Config) any { return c.Webhooks }, []Webhook{{"", "https://x.example", "/s", []string{"Held", "Stalled"}}}},
+		"windows of the file": {"window: [{allow: '0 2 * * 1,3', for: 2h, timezone: UTC}, {deny: '@monthly', for: 60}]", nil, nil, func(c Config) any { return c.Windows },
+			compose.Windows{{Cron: "0 2 * * 1,3", For: 2 * time.Hour, Zone: "UTC"}, {Deny: true, Cron: "@monthly", For: time.Minute}}},
+		"window of a flag": {"window: [{deny: '@monthly', for: 1h}]", nil, []string{"--window", "allow=0 2 * * 1,3; for=2h;timezone=UTC"}, func(c Config) any { return c.Windows },
+			compose.Windows{{Cron: "0 2 * * 1,3", For: 2 * time.Hour, Zone: "UTC"}}},
 		"number of the file":          {file, nil, nil, func(c Config) any { return c.KeepReleases }, 7},
 		"switch":                      {"", nil, []string{"--prerelease"}, func(c Config) any { return c.Prerelease }, true},
 		"switch of a variable":        {"", M{"DAVIT_PRERELEASE": "true"}, nil, func(c Config) any { return c.Prerelease }, true},
@@ -116,6 +122,10 @@ func TestConfigurationMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"unknown event":          {"webhook: [{url: 'https://h', events: [Hold]}]\n", nil, nil, []string{`no event is called "Hold"`}},
 		"unknown webhook key":    {"webhook:\n  - url: https://h\n    secret: x\n", nil, nil, []string{`:3: unknown key "secret"`}},
 		"webhook without host":   {"", nil, []string{"--webhook", "url=ftp://h"}, []string{"not an http or https address"}},
+		"window without length":  {"window:\n  - allow: '@daily'\n", nil, nil, []string{":2: window: needs for"}},
+		"window of a bad line":   {"window: [{allow: '0 25 * * *', for: 1h}]\n", nil, nil, []string{`:1: window: allow: "0 25 * * *" is no cron line`}},
+		"window twice allowed":   {"", nil, []string{"--window", "allow=@daily;allow=@daily;for=1h"}, []string{"each once"}},
+		"windows for window":     {"windows: []\n", nil, nil, []string{"did you mean window?"}},
 		"password without user":  {"password_file: p\n", nil, nil, []string{"needs username"}},
 		"env without a value":    {"", nil, []string{"--env", "A"}, []string{"not NAME=VALUE"}},
 		"env with a bad name":    {"", nil, []string{"--env", "A B=1"}, []string{"not a variable's name"}},

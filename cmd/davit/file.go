@@ -87,6 +87,8 @@ func (f *file) entry(key, value *yaml.Node) {
 		})
 	case s.key == "webhook":
 		f.webhooks(value)
+	case s.key == "window":
+		f.windows(s, value)
 	case s.many:
 		f.list(s, value)
 	default:

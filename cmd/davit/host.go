@@ -108,7 +108,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	h.loop = reconcile.New(reconcile.Options{
 		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r, Edge: board,
-		Memory: r, Journal: r, Sources: names(config.followed()), Parallel: config.Parallel, Analyst: h.analyst(config),
+		Memory: r, Journal: r, Sources: names(config.followed()), Parallel: config.Parallel, Windows: config.Windows, Analyst: h.analyst(config),
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, PortHolder: rollout.PortHolder, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})

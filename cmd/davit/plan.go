@@ -68,7 +68,7 @@ func (p *planCommand) run(ctx context.Context, stack string) error {
 		return err
 	case plans.Blocked():
 		return &exit{Code: exitError}
-	case !plans.Empty():
+	case !plans.Empty() || plans.Waiting():
 		return &exit{Code: exitChanges}
 	}
 	return nil

@@ -75,6 +75,7 @@ func hostSettings() []setting {
 			func(o *Config) *string { return &o.AgeKeyFile }).asPath(),
 		textSetting("secrets_dir", "directory in memory for decrypted secrets (default /run/davit for root, else $XDG_RUNTIME_DIR/davit)", "DIR",
 			func(o *Config) *string { return &o.SecretsDir }).asPath(),
+		windowSetting(),
 		textSetting("policy", "file of what stacks may ask of this host (default: the permissive preset)", "FILE", func(o *Config) *string { return &o.Policy }).asPath(),
 		choiceSetting("adopt", "which running projects are taken over unasked: identical, all or none (default identical)",
 			[]string{"identical", "all", "none"}, func(o *Config) *string { return &o.Adopt }),

@@ -84,6 +84,7 @@ func (v *validateCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	found.windows(config.Windows)
 	found.balancers(config, v.options.configured())
 	if v.options.says("engine") {
 		if err := found.fit(ctx, config); err != nil {

@@ -17,7 +17,16 @@ import (
 
 var step = reconcile.Plan{Stack: "shop", From: "v1", To: "v2", Steps: []reconcile.Step{{ID: 1, Kind: reconcile.StepStart, Replica: reconcile.Replica{Service: "web", Number: 1}}}}
 
+// shutOut is a stack that waits for its window.
+func shutOut() [][]reconcile.StackStatus {
+	k := stands(reconcile.SyncWaiting, reconcile.ConditionHealthy)
+	k.WaitingFor, k.Window = "window opens Sun 02:00 CET, in 5h", &reconcile.WindowStatus{}
+	return [][]reconcile.StackStatus{{k}}
+}
+
 func TestExitCodes(t *testing.T) {
+	later := step
+	later.Waits = "window opens Sun 02:00 CET, in 5h"
 	fetched := then
 	failed := reconcile.Release{Stack: "shop", Seq: 8, Commit: "feedbeef00", Outcome: reconcile.Failed, Failure: "web/1 exited", Started: then, Finished: then}
 	tests := map[string]struct {
@@ -54,6 +63,10 @@ func TestExitCodes(t *testing.T) {
 		"apply of all with an orphan":             {&fakeAgent{chapters: story(reconcile.SyncOrphaned)}, []string{"apply"}, 0, ""},
 		"apply of an orphan":                      {&fakeAgent{chapters: story(reconcile.SyncOrphaned)}, []string{"apply", "shop"}, 1, "davit remove shop"},
 		"apply that waits too long":               {&fakeAgent{chapters: story(reconcile.SyncWaiting)}, []string{"apply", "shop", "--timeout", "50ms"}, 3, "shop is waiting: not done after 50ms"},
+		"apply outside the window":                {&fakeAgent{chapters: shutOut(), plans: []reconcile.Plan{later}}, []string{"apply", "shop"}, 1, "davit apply shop --now"},
+		"apply of all outside a window":           {&fakeAgent{chapters: shutOut(), plans: []reconcile.Plan{later}}, []string{"apply"}, 0, ""},
+		"plan of what waits for its window":       {&fakeAgent{plans: []reconcile.Plan{later}}, []string{"plan"}, 2, "waits: window opens Sun 02:00 CET, in 5h"},
+		"check outside the window":                {&fakeAgent{chapters: shutOut()}, []string{"status", "--check"}, 1, "window opens Sun 02:00 CET, in 5h"},
 		"apply that looks done before it is":      {&fakeAgent{chapters: story(reconcile.SyncSynced), plans: []reconcile.Plan{step}}, []string{"apply", "shop", "--timeout", "50ms"}, 3, "there is more to do: not done after"},
 		"apply that ends unhealthy":               {&fakeAgent{chapters: [][]reconcile.StackStatus{{stands(reconcile.SyncSynced, reconcile.ConditionUnhealthy)}}}, []string{"apply"}, 1, "shop is unhealthy"},
 		"wait for a commit that runs":             {&fakeAgent{chapters: story(reconcile.SyncProgressing, reconcile.SyncSynced)}, []string{"wait", "shop", "--commit", "9D10E44"}, 0, ""},

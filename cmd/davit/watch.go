@@ -163,9 +163,14 @@ func list(l []reconcile.StackStatus) []reconcile.StackStatus {
 }
 
 // verdict says whether a stack has come to rest, and what is wrong if it did not
-// end well. A stack that waits has not: what it waits for may come.
+// end well. A stack that waits has not: what it waits for may come; but a window is not
+// waited for.
 func verdict(k reconcile.StackStatus) (done bool, err error) {
 	switch k.Sync {
+	case reconcile.SyncWaiting:
+		if k.Window != nil {
+			return true, ended(k)
+		}
 	case reconcile.SyncSynced, reconcile.SyncPinned:
 		switch k.Health {
 		case reconcile.ConditionProgressing:
@@ -183,7 +188,7 @@ func verdict(k reconcile.StackStatus) (done bool, err error) {
 // leftAlone reports whether a stack is at rest because nobody asked davit to do
 // anything about it: no reason to fail an apply that means all of them.
 func leftAlone(k reconcile.StackStatus) bool {
-	return k.Sync == reconcile.SyncOrphaned || k.Sync == reconcile.SyncUnadopted || k.Sync == reconcile.SyncSuspended
+	return k.Sync == reconcile.SyncWaiting && k.Window != nil || k.Sync == reconcile.SyncOrphaned || k.Sync == reconcile.SyncUnadopted || k.Sync == reconcile.SyncSuspended
 }
 
 // ended is the error for a stack that came to rest somewhere else.
@@ -200,6 +205,9 @@ func ended(k reconcile.StackStatus) error {
 		reconcile.SyncHeld:      "push a fix, or `davit retry " + k.Name + "`; `davit history " + k.Name + "` shows the attempt",
 		reconcile.SyncSuspended: "`davit resume " + k.Name + "`",
 		reconcile.SyncOrphaned:  "it is no longer declared: `davit remove " + k.Name + "`, or declare it again",
+	}
+	if k.Window != nil {
+		hints[k.Sync] = "`davit apply " + k.Name + " --now` does not wait"
 	}
 	if h := hints[k.Sync]; h != "" {
 		return reconcile.WithHint(errors.New(text), "%s", h)
