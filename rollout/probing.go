@@ -20,8 +20,8 @@ type Prober interface {
 	Look(ctx context.Context, p *compose.Probe, at netip.Addr) (probe.Answer, error)
 }
 
-// sight is what one look of a probe found, and of whom.
-type sight struct {
+// finding is what one look of a probe found, and of whom.
+type finding struct {
 	kind  probe.Kind
 	begun time.Time
 	// started and address are the container's before the look. It is an answer of that
@@ -39,14 +39,14 @@ type probing struct {
 	task     task
 	// answers has one place, so that whoever looked can always leave; busy is true until
 	// the answer was taken.
-	answers chan sight
+	answers chan finding
 	busy    bool
 	end     context.CancelFunc
 	group   sync.WaitGroup
 }
 
 func newProbing(e *Executor, t task) *probing {
-	return &probing{executor: e, task: t, answers: make(chan sight, 1), end: func() {}}
+	return &probing{executor: e, task: t, answers: make(chan finding, 1), end: func() {}}
 }
 
 // stop gives up the look that is under way and waits for its end.
@@ -70,7 +70,7 @@ func (p *probing) look(ctx context.Context, w *watch) time.Duration {
 		return at.Sub(now)
 	}
 	look := w.judge.Probe(kind)
-	s := sight{kind: kind, begun: now, started: w.last.Started, address: address(w.last, w.gate.Networks)}
+	s := finding{kind: kind, begun: now, started: w.last.Started, address: address(w.last, w.gate.Networks)}
 	p.busy = true
 	ctx, p.end = context.WithCancel(ctx)
 	p.group.Go(func() {

@@ -44,7 +44,7 @@ type watch struct {
 	// judge says what the gate's probes have found; nil where it has none. heard is the
 	// answer to one that came since the last look, and last the container as it was then.
 	judge *probe.Judge
-	heard *sight
+	heard *finding
 	last  reconcile.Container
 	// opened is when the watch began, whatever became of the container since.
 	opened time.Time
