@@ -16,6 +16,7 @@ func TestRolloutsOnARealEngine(t *testing.T) {
 	const (
 		rolling   = "monitor: 6s"
 		stopFirst = rolling + `, order: stop-first, ports: {"8080": {via: edge, park: 1m}}`
+		judged    = rolling + ", analysis: {interval: 1s, metrics: [error_rate: {}, restarts: {}]}"
 		canary    = rolling + ", strategy: canary, canary: {steps: [{weight: 5, hold: 4s}, {weight: 30, hold: 8s}], " +
 			"analysis: {interval: 1s, metrics: [error_rate: {}, p99: {}, restarts: {}, oom_kills: {}]}}"
 	)
@@ -24,6 +25,7 @@ func TestRolloutsOnARealEngine(t *testing.T) {
 		"stop-first, never healthy":          {davit: stopFirst, app: flawed("HEALTH", "never"), ends: "failed"},
 		"rolling, unhealthy after the shift": {davit: rolling, app: flawed("UNHEALTHY_AFTER", "4s"), ends: "failed", lost: 1},
 		"canary, 20 % errors":                {davit: canary, app: flawed("ERRORS", "20", "ERRORS_FROM", "100"), ends: "failed", lost: 0.3},
+		"rolling and judged, 20 % errors":    {davit: judged, app: flawed("ERRORS", "20"), ends: "failed", lost: 0.25},
 		"canary, p99 doubled":                {davit: canary, app: flawed("DELAY", "1s"), ends: "failed"},
 		"canary, OOM at load":                {davit: canary, app: flawed("OOM_AT", "150"), ends: "failed", lost: 0.3},
 		"rolling, hook fails":                {davit: rolling + ", hooks: {pre_deploy: [{run: [/app, migrate], timeout: 1m}]}", app: flawed("EXIT_CODE", "3"), ends: "failed"},
