@@ -33,6 +33,9 @@ type ServiceSettings struct {
 	Strategy Strategy
 	// Canary belongs to StrategyCanary, and is nil for any other.
 	Canary *Canary
+	// Analysis judges each batch of an update, of any strategy but StrategyCanary, for
+	// Update.Monitor before the next one. Default nil: only the containers are watched.
+	Analysis *Analysis
 	// ConcurrentWriters says that two containers may write this service's
 	// volumes at once.
 	ConcurrentWriters bool

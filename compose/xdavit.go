@@ -32,6 +32,7 @@ var (
 type serviceBlock struct {
 	strategy          *Strategy
 	canary            *Canary
+	analysis          *Analysis
 	order             *Order
 	concurrentWriters *bool
 	allowDataMove     *bool
@@ -71,6 +72,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 	errs := decodeBlock(value, laterService, map[string]setter{
 		"strategy":           optional(&b.strategy, strategy),
 		"canary":             canary(&b.canary),
+		"analysis":           analysis(&b.analysis),
 		"order":              optional(&b.order, order),
 		"concurrent_writers": optional(&b.concurrentWriters, truth),
 		"allow_data_move":    optional(&b.allowDataMove, truth),

@@ -10,10 +10,14 @@ import (
 	"davit/compose"
 )
 
-// CanaryHold is a canary at its weight.
+// CanaryHold is a canary at its weight, or the replicas of an update that are judged
+// before the next batch.
 type CanaryHold struct {
-	// Step of Of, counted from 1; the last one, of 100 percent, is never held.
+	// Step of Of, counted from 1; the last one, of 100 percent, is never held. Of a batch
+	// they are how many replicas are new, of those that are declared.
 	Step, Of int
+	// Batch is true for what is judged between the batches of an update.
+	Batch bool
 	// Weight is what the canary gets now, in percent.
 	Weight int
 	// For is how long that stays at least. Since is when it began, zero where nobody
@@ -32,11 +36,19 @@ type CanaryHold struct {
 }
 
 // String names the step: "canary step 1 of 3".
-func (h CanaryHold) String() string { return fmt.Sprintf("canary step %d of %d", h.Step, h.Of) }
+func (h CanaryHold) String() string {
+	if h.Batch {
+		return fmt.Sprintf("%d of %d replicas", h.Step, h.Of)
+	}
+	return fmt.Sprintf("canary step %d of %d", h.Step, h.Of)
+}
 
 // text is what the plan says of the hold.
 func (h CanaryHold) text(now time.Time) string {
 	text := fmt.Sprintf("at %d %%", h.Weight)
+	if h.Batch {
+		text = "judged at " + h.String()
+	}
 	left := h.For
 	if !h.Since.IsZero() {
 		left = max(h.For-now.Sub(h.Since), 0).Round(time.Second)

@@ -119,6 +119,8 @@ type unit struct {
 	// back are the steps that take the weight of a canary back which does not go on.
 	back  []int
 	fleet fleet
+	// crew are the replicas of the new release so far, where its batches are judged.
+	crew []Replica
 	// ready are the steps after which the service is ready; empty when it is
 	// ready now or needs no step.
 	ready []int
