@@ -19,6 +19,9 @@ func (a *attempt) roll(ctx context.Context, plan Plan) Result {
 		all.Done, all.Failure, all.Err = result.Done, result.Failure, result.Err
 		maps.Copy(all.Containers, result.Containers)
 		maps.Copy(all.Gates, result.Gates)
+		if result.Served.After(all.Served) {
+			all.Served = result.Served
+		}
 		goesOn, err := a.relent(ctx, result)
 		if err == nil && goesOn {
 			pause.next(a.loop.Now(), budgetPause)
