@@ -26,6 +26,9 @@ type Settings struct {
 	DependsOn []string
 	// Windows are when new content of the stack may go in. Default: always.
 	Windows Windows
+	// Drill is when the stack rehearses its rollback, and what that may risk. Default:
+	// when an operator says so, and nothing.
+	Drill Drill `json:",omitzero"`
 }
 
 // ServiceSettings is a service's x-davit block.

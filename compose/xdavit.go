@@ -63,6 +63,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"image_wait":      duration(&s.ImageWait, 0),
 		"depends_on":      stackNames(&s.DependsOn),
 		"windows":         windows(&s.Windows),
+		"drill":           drill(&s.Drill),
 	})
 	return s, errs
 }

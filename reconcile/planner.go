@@ -57,7 +57,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	if err := p.fund(); err != nil {
 		return Plan{}, err
 	}
-	p.plan.Changes = p.changes()
+	p.plan.Changes, p.plan.Gaps = p.changes(), p.gaps()
 	if p.away() && slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Kind == StepShift || s.Kind == StepDrain }) {
 		return Plan{}, &Waiting{Reason: p.edge.Away, After: 2 * time.Second}
 	}
