@@ -18,8 +18,10 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r := a.release
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
 	a.account(ctx, &r, result)
+	a.discarded(&r)
 	r.withHooks(result.Hooks)
 	a.finish(ctx, r)
+	a.healedNow(ctx)
 	a.forget(ctx)
 	kind, text := EventReleaseSucceeded, fmt.Sprintf("release #%d %s succeeded", r.Seq, r.Version)
 	switch r.Kind {
@@ -125,6 +127,7 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	a.account(ctx, &r, result)
 	a.blame(ctx, &r, result)
 	r.withHooks(result.Hooks)
+	a.healedNow(ctx)
 	if err := a.conclude(ctx, r, f); err != nil {
 		return err
 	}
@@ -134,6 +137,9 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	if a.verdict.Act == ActDeploy || a.verdict.Kind == KindRollback {
 		a.loop.Emit(a.event(EventHeld, SeverityWarning, "held: this content is not tried again before it changes or an operator says retry"))
 		return nil
+	}
+	if a.first.heals(f.Step.Service) {
+		return nil // the service has a pause of its own, and nothing else is to wait for that
 	}
 	// What keeps the last good release up failed itself: try again, but not at once.
 	return fmt.Errorf("%s: %s", r.Kind, f.Reason)
@@ -167,7 +173,11 @@ func (a *attempt) blame(ctx context.Context, r *Release, result Result) {
 		if rec.Name == result.Failure.Step.Service {
 			rec.Logs, rec.Outcome = result.Failure.Logs, result.Failure.Reason
 		}
-		if a.verdict.Act == ActKeep || slices.Contains(stay, rec.Name) {
+		if a.verdict.Act == ActKeep {
+			a.unhealed(rec, result)
+			continue
+		}
+		if slices.Contains(stay, rec.Name) {
 			continue
 		}
 		rec.Containers = nil
@@ -261,11 +271,14 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	a.burnt = a.irreversible(result)
 	a.fruitless = a.plan.prepares(result.Done) && !a.hooked(result)
 	a.finish(ctx, r)
+	a.loop.mu.Lock()
 	if a.fruitless {
-		a.loop.mu.Lock()
 		a.stack.fruitless = r.Seq
-		a.loop.mu.Unlock()
 	}
+	if len(a.first.healed()) > 0 {
+		a.stack.fixes = append(a.stack.fixes, r.Finished) // it does not count as an attempt to heal
+	}
+	a.loop.mu.Unlock()
 	if a.news(r) {
 		a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
 	}

@@ -32,6 +32,8 @@ type container struct {
 	ever    bool // was started at least once
 	due     []due
 	backoff time.Duration
+	// silent are the ports at which it answers no probe.
+	silent map[uint16]bool
 }
 
 // due is something that will happen.
@@ -108,7 +110,7 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	}
 	f := &c.face
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
-	c.ever, c.stopped, c.byHand = true, false, false
+	c.ever, c.stopped, c.byHand, c.silent = true, false, false, nil
 	e.address(c)
 	b := c.behaviour
 	if b.Exits {
