@@ -179,7 +179,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 func (r Route) relieved(o Observed) Route {
 	unfit := func(m Member) bool {
 		i := slices.IndexFunc(o.Containers, func(c Container) bool { return c.ID == m.Container })
-		return i >= 0 && o.Containers[i].unfit()
+		return i >= 0 && m.Draining.IsZero() && o.Containers[i].unfit()
 	}
 	if len(r.Weights) == 0 && slices.ContainsFunc(r.Members, func(m Member) bool { return m.Draining.IsZero() && !unfit(m) }) {
 		r.Members = slices.DeleteFunc(slices.Clone(r.Members), unfit)
