@@ -133,7 +133,7 @@ func numeral(v any) (float64, bool) {
 
 // over puts what the block says over s, for updates and rollbacks alike.
 func (b serviceBlock) over(s *ServiceSettings) {
-	s.Hooks = b.hooks
+	s.Hooks, s.Healing = b.hooks, b.healing
 	set(&s.Strategy, b.strategy)
 	s.Canary, s.Analysis = b.canary, b.analysis
 	set(&s.ConcurrentWriters, b.concurrentWriters)

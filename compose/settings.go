@@ -26,6 +26,9 @@ type Settings struct {
 	DependsOn []string
 	// Windows are when new content of the stack may go in. Default: always.
 	Windows Windows
+	// Drill is when the stack rehearses its rollback, and what that may risk. Default:
+	// when an operator says so, and nothing.
+	Drill Drill `json:",omitzero"`
 }
 
 // ServiceSettings is a service's x-davit block.
@@ -69,6 +72,9 @@ type ServiceSettings struct {
 	Update, Rollback Rolling
 	// Probes are davit's own looks at a container. Default none.
 	Probes Probes
+	// Healing is what is done about containers that fail by themselves. Default: they are
+	// replaced, or started again, up to 5 times an hour.
+	Healing Healing `json:",omitzero"`
 	// Hooks are commands of the service for the phases of a release. Default none.
 	Hooks Hooks `json:",omitzero"`
 }

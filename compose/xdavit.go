@@ -48,6 +48,7 @@ type serviceBlock struct {
 	drainStreams      *time.Duration
 	ports             portBlocks
 	probes            Probes
+	healing           Healing
 	hooks             Hooks
 }
 
@@ -63,6 +64,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"image_wait":      duration(&s.ImageWait, 0),
 		"depends_on":      stackNames(&s.DependsOn),
 		"windows":         windows(&s.Windows),
+		"drill":           drill(&s.Drill),
 	})
 	return s, errs
 }
@@ -85,6 +87,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"monitor":            optional(&b.monitor, atLeast(0)),
 		"ports":              portSettings(&b.ports),
 		"probes":             probes(&b.probes),
+		"healing":            healing(&b.healing),
 		"hooks":              releaseHooks(&b.hooks),
 		"drain": func(v any) []keyError {
 			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})

@@ -448,3 +448,37 @@ func TestACanaryKilledAtAnyMutationConverges(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoAsksForACanaryIsToldToTheEdge(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		asked := func() string {
+			table, err := edge.Look(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _ := table.Route("shop", "web")
+			return fmt.Sprint(r.Match, r.Matched)
+		}
+		matching := func(tag string) string {
+			return strings.Replace(canaryOf(tag), "canary: {steps", "canary: {match: [{header: X-Canary, value: \"on\"}, {cookie: canary}], steps", 1)
+		}
+		h.push("v1.1.0", matching("1.1"))
+		h.pass(30 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 95, #2 5")
+		h.expect("asked", asked(), "[header X-Canary: on cookie canary] [2]")
+		h.stop()
+		h.boot()
+		h.pass(time.Minute)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.expect("asked", asked(), "[header X-Canary: on cookie canary] [2]")
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("asked of nobody", asked(), "[] []")
+		h.push("v1.2.0", matching("1.2"))
+		h.pass(10 * time.Minute)
+		h.expect("edge", routes(h, edge), "web [80]: web/3")
+		h.expect("asked in the end", asked(), "[] []")
+	})
+}

@@ -128,7 +128,7 @@ func (r Route) refreshed(o Observed, still bool) Route {
 // was started anew has to become ready anew.
 func (m Member) again(o Observed, c Container) (Member, bool) {
 	fresh := !c.Started.Equal(m.Started)
-	if !c.Running() || fresh && c.Health != HealthNone && c.Health != Healthy {
+	if !c.Running() || fresh && !c.fit() {
 		return m, false
 	}
 	m.Started, m.Address, m.Process = c.Started, m.addressIn(o, c), c.Process
@@ -146,8 +146,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 	if project == nil {
 		return t
 	}
-	p := &planner{project: project, desired: Desired{Settled: true, Failed: failedContainers(s.history)}}
-	p.desired.Unproven, p.desired.Served = service(s.history)
+	p := recorded(s, project)
 	for _, r := range t.Routes {
 		if _, declared := project.Service(r.Service); r.Stack == s.name && !declared && len(r.Members) == 0 {
 			t = t.with(Route{Stack: r.Stack, Service: r.Service})
@@ -166,6 +165,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 				r.Members = append(r.Members, m)
 			}
 		}
+		r = r.relieved(o)
 		switch of := t.served(portsOf(u.Ports, ports)); {
 		case len(r.Members) == 0: // what comes there waits, unless the port is gone
 			r.Ports = slices.DeleteFunc(slices.Clone(r.Ports), func(x compose.PublishedPort) bool {
@@ -179,12 +179,37 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 	return t
 }
 
+// relieved is r without the members that are known not to be ready, as long as another
+// one is: they come back with their readiness. Where releases have weights none is taken
+// away, since nobody would be left of its release.
+func (r Route) relieved(o Observed) Route {
+	unfit := func(m Member) bool {
+		i := slices.IndexFunc(o.Containers, func(c Container) bool { return c.ID == m.Container })
+		return i >= 0 && m.Draining.IsZero() && o.Containers[i].unfit()
+	}
+	if len(r.Weights) == 0 && slices.ContainsFunc(r.Members, func(m Member) bool { return m.Draining.IsZero() && !unfit(m) }) {
+		r.Members = slices.DeleteFunc(slices.Clone(r.Members), unfit)
+	}
+	return r
+}
+
+// recorded is a planner that only tells what the record of a stack says of containers.
+func recorded(s *stack, project *compose.Project) *planner {
+	p := &planner{project: project, desired: Desired{Project: project, Settled: true, Failed: failedContainers(s.history)}}
+	p.desired.Unproven, p.desired.Served = service(s.history)
+	return p
+}
+
 // inServiceAtEdge reports whether c is one that the record has in service, and that is
 // fit to be handed something.
 func (p *planner) inServiceAtEdge(u *unit, c Container) bool {
-	fit := c.State == Running && (c.Health == HealthNone || c.Health == Healthy)
-	named := p.joined(u, c) && findable(c)
-	return len(c.Edge) > 0 && fit && named && c.Spec == u.Hash && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
+	return len(c.Edge) > 0 && c.fit() && p.reliedOn(u, c)
+}
+
+// reliedOn reports whether c runs and is one that the record has in service.
+func (p *planner) reliedOn(u *unit, c Container) bool {
+	named := c.State == Running && p.joined(u, c) && findable(c)
+	return named && c.Spec == u.Hash && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
 }
 
 // portsOf are those of the ports that the edge has for containers.

@@ -322,6 +322,8 @@ func (p *planner) retire(u *unit, c Container, after ...int) int {
 	switch {
 	case p.failed(c):
 		reason = "failed; kept for inspection"
+	case p.discards(c):
+		reason = "failed by itself; kept for inspection"
 	case p.neverServed(c):
 		reason = fmt.Sprintf("left over from release #%d", c.Release)
 	case u.Settings.StandbyFor == 0:
@@ -346,6 +348,9 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	}
 	after = p.preStop(c, after)
 	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	for i := range p.plan.Steps[first:] {
+		p.plan.Steps[first+i].Clears = p.failed(c) && !findable(c)
+	}
 	p.protect(c, first)
 	return p.stopped[c.ID]
 }

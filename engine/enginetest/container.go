@@ -35,6 +35,8 @@ type container struct {
 	// asked are the requests since it started, wrong what it owes of failed ones.
 	asked int
 	wrong float64
+	// silent are the ports at which it answers no probe.
+	silent map[uint16]bool
 }
 
 // due is something that will happen.
@@ -120,7 +122,7 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	}
 	f := &c.face
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
-	c.ever, c.stopped, c.byHand = true, false, false
+	c.ever, c.stopped, c.byHand, c.silent = true, false, false, nil
 	c.asked, c.wrong = 0, 0
 	e.address(c)
 	b := c.behaviour
