@@ -169,35 +169,56 @@ func (r *rollout) killAgent() {
 }
 
 // TestAnEngineThatRestartsInMidRolloutLosesNoMoreThanItsTime is the cell of a failure for
-// which it takes an engine of one's own.
+// which it takes an engine of one's own: it comes while new replicas start, and while a
+// canary is held, for which an engine that ends its containers is no reason to go back.
 func TestAnEngineThatRestartsInMidRolloutLosesNoMoreThanItsTime(t *testing.T) {
 	t.Parallel()
 	q := newTerminal(t, "restarts", 1)
 	v := q.visit()
 	v.more(20)
-	slow := q.bed.Load("s0:2", testbed.App{Version: "s0", HealthyAfter: 3 * time.Second, Env: map[string]string{"STOP": "exit"}})
-	commit := q.push(part{"s0", slow, []string{"restart: unless-stopped", "deploy: {replicas: 2}",
-		fmt.Sprintf(`ports: ["%d:8080"]`, q.ports["s0"]), "x-davit: {monitor: 3s}"}})
-	await(t, "the rollout to have begun", func() (bool, string) { return len(q.stack.Running("s0")) > 2, "it has not" })
-	began := time.Now()
-	q.engine.Stop()
-	q.engine.Start()
-	q.ready("s0", 2)
-	away := time.Since(began)
-	q.deployed(commit)
-	for _, c := range q.stack.Running("s0") {
-		if !slow.Is(c.ImageID) {
-			t.Errorf("%s runs what was before", c.Name)
-		}
-	}
+	q.restartsAt(v, "s0:2", 3*time.Second, "monitor: 3s", 2)
+	q.restartsAt(v, "s0:3", 0, "monitor: 3s, strategy: canary, canary: {steps: [{weight: 50, hold: 20s}], "+
+		"analysis: {interval: 1s, metrics: [error_rate: {max: 90%}, restarts: {}, oom_kills: {}]}}", 3)
 	v.strict.Store(true)
 	v.more(20)
 	v.end()
-	// Each of two visitors asks a hundred times a second at most.
-	if most := int64(2 * away / (10 * time.Millisecond)); v.refused.Load() > most {
-		t.Errorf("%d requests were refused in the %s that it took", v.refused.Load(), away)
+}
+
+// restartsAt has another image go in, and the engine restart once so many replicas run and
+// one of them is new.
+func (q *terminal) restartsAt(v *visitors, name string, warm time.Duration, davit string, ready int) {
+	q.t.Helper()
+	image := q.bed.Load(name, testbed.App{Version: "s0", HealthyAfter: warm, Env: map[string]string{"STOP": "exit", "NAME": name}})
+	refused := v.refused.Load()
+	commit := q.push(part{"s0", image, []string{"restart: unless-stopped", "deploy: {replicas: 2}",
+		fmt.Sprintf(`ports: ["%d:8080"]`, q.ports["s0"]), "x-davit: {" + davit + "}"}})
+	await(q.t, "the rollout to have begun", func() (bool, string) {
+		running := q.stack.Running("s0")
+		able := 0
+		for _, c := range running {
+			if c.Ready() {
+				able++
+			}
+		}
+		return len(running) > 2 && able >= ready, fmt.Sprint(running)
+	})
+	began := time.Now()
+	q.engine.Stop()
+	q.engine.Start()
+	v.more(1)
+	away := time.Since(began)
+	q.deployed(commit)
+	for _, c := range q.stack.Running("s0") {
+		if !image.Is(c.ImageID) {
+			q.t.Errorf("%s runs what was before", c.Name)
+		}
 	}
-	t.Logf("%d requests were refused in %s", v.refused.Load(), away.Round(time.Millisecond))
+	// Each of two visitors asks a hundred times a second at most.
+	refused = v.refused.Load() - refused
+	if most := int64(2 * away / (10 * time.Millisecond)); refused > most {
+		q.t.Errorf("%s: %d requests were refused in the %s that it took", name, refused, away)
+	}
+	q.t.Logf("%s: %d requests were refused in %s", name, refused, away.Round(time.Millisecond))
 }
 
 // fivePercent is the canary of 5, 30 and 100 percent that the tests below have.
