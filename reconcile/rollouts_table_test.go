@@ -274,8 +274,15 @@ func ended(h *host) string {
 // serves is which of both releases has all the traffic.
 func (s strategy) serves(h *host, edge *enginetest.Edge) string {
 	h.t.Helper()
-	for _, tag := range []string{"old", "new"} {
-		if h.count("shop:"+tag) == s.replicas && edge.Serving("web") == s.replicas && shared(h, edge) == "" && strings.Count(h.running(), ",") == s.replicas-1 {
+	beside := 0
+	for _, c := range h.observe().Containers {
+		// What was replaced may run on as a standby, which nothing brings back.
+		if c.Running() && (c.ImageRef == "shop:new" || c.Restart != "no") {
+			beside++
+		}
+	}
+	for _, tag := range []string{"new", "old"} {
+		if h.count("shop:"+tag) == s.replicas && edge.Serving("web") == s.replicas && shared(h, edge) == "" && beside == s.replicas {
 			return tag
 		}
 	}
