@@ -32,6 +32,7 @@ var (
 type serviceBlock struct {
 	strategy          *Strategy
 	canary            *Canary
+	analysis          *Analysis
 	order             *Order
 	concurrentWriters *bool
 	allowDataMove     *bool
@@ -47,6 +48,7 @@ type serviceBlock struct {
 	drainStreams      *time.Duration
 	ports             portBlocks
 	probes            Probes
+	healing           Healing
 	hooks             Hooks
 }
 
@@ -72,6 +74,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 	errs := decodeBlock(value, laterService, map[string]setter{
 		"strategy":           optional(&b.strategy, strategy),
 		"canary":             canary(&b.canary),
+		"analysis":           analysis(&b.analysis),
 		"order":              optional(&b.order, order),
 		"concurrent_writers": optional(&b.concurrentWriters, truth),
 		"allow_data_move":    optional(&b.allowDataMove, truth),
@@ -84,6 +87,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"monitor":            optional(&b.monitor, atLeast(0)),
 		"ports":              portSettings(&b.ports),
 		"probes":             probes(&b.probes),
+		"healing":            healing(&b.healing),
 		"hooks":              releaseHooks(&b.hooks),
 		"drain": func(v any) []keyError {
 			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})

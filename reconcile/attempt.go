@@ -39,10 +39,10 @@ type attempt struct {
 	release Release
 	// hookRuns are the runs of hooks since the last good release that the journal knows.
 	hookRuns []HookRun
-	// plan is what was carried out last; fruitless is true when it ended before any
+	// first is what it set out to carry out. plan is what was carried out last; fruitless is true when it ended before any
 	// container was made.
-	plan      Plan
-	fruitless bool
+	first, plan Plan
+	fruitless   bool
 	// leave gives up the place among the stacks that are worked on; nil where there is
 	// none.
 	leave func()
@@ -276,6 +276,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		d.Strays = l.strays(in)
 	}
 	d.Data, d.Handover = dataOf(s.history), l.handover(s)
+	d.Healing, d.Touched = s.healing, touched(s.history)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
 	d.Attempts = attempts(s.history, v, p.Hash)
@@ -327,6 +328,7 @@ func versionOf(v Verdict, in Situation) string {
 
 // carryOut records the release, executes the plan and records how it ended.
 func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
+	a.first = plan
 	if err := a.write(); errors.Is(err, errGone) {
 		return a.refuse(ctx, err)
 	} else if err != nil {
@@ -389,6 +391,10 @@ func (a *attempt) begin(ctx context.Context) error {
 	a.before = a.goesOn(r)
 	if before := a.before; before.Seq > 0 {
 		r.Seq, r.Started, r.Trigger, r.Actor = before.Seq, before.Started, before.Trigger, before.Actor
+		for i := range r.Services {
+			rec, _ := before.Service(r.Services[i].Name)
+			r.Services[i].Failed = rec.Failed
+		}
 	}
 	if r, err = a.loop.History.Begin(ctx, r); err != nil {
 		return fmt.Errorf("record the start of a release of stack %s: %w", a.stack.name, err)
@@ -409,6 +415,9 @@ func (a *attempt) describe(r *Release) {
 	if v.Act == ActKeep {
 		r.Kind, r.Trigger, r.Actor = KindDriftFix, TriggerDrift, "davit"
 		r.Reason = "what ran had drifted from release #" + fmt.Sprint(v.Current.Seq)
+		if healed := a.first.healed(); len(healed) > 0 {
+			r.Reason, r.Trigger = "healed "+ailments(healed), TriggerHealing
+		}
 		r.Revision, r.Commit = v.Current.Revision, v.Current.Commit
 		r.Author, r.Subject = v.Current.Author, v.Current.Subject
 		if a.errand != nil {
@@ -466,7 +475,7 @@ func (a *attempt) remember(r Release) {
 	if a.errand != nil {
 		a.errand.seq = r.Seq
 	}
-	if r.Kind == KindDriftFix {
+	if r.Kind == KindDriftFix && a.first.drifts() {
 		s.fixes = append(s.fixes, r.Started)
 	}
 	if r.Kind == KindDrill {
@@ -499,7 +508,7 @@ func (a *attempt) barred(failures int) bool {
 // housekeeping reports whether a plan only clears away what serves nobody.
 func housekeeping(p Plan) bool {
 	return !slices.ContainsFunc(p.Steps, func(s Step) bool {
-		return s.Kind != StepRemove && s.Kind != StepPrune && !(s.Kind == StepHook && s.Hook.Leftover)
+		return !s.Clears && s.Kind != StepRemove && s.Kind != StepPrune && !(s.Kind == StepHook && s.Hook.Leftover)
 	})
 }
 

@@ -19,8 +19,10 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
 	r.Recovery = a.recovery(r, result)
 	a.account(ctx, &r, result)
+	a.discarded(&r)
 	r.withHooks(result.Hooks)
 	a.finish(ctx, r)
+	a.healedNow(ctx)
 	a.forget(ctx)
 	kind, text := EventReleaseSucceeded, fmt.Sprintf("release #%d %s succeeded", r.Seq, r.Version)
 	switch r.Kind {
@@ -129,6 +131,7 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	a.account(ctx, &r, result)
 	a.blame(ctx, &r, result)
 	r.withHooks(result.Hooks)
+	a.healedNow(ctx)
 	if err := a.conclude(ctx, r, f); err != nil {
 		return err
 	}
@@ -141,6 +144,9 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	}
 	if a.goesOnDrill() {
 		return nil // and comes back at once
+	}
+	if a.first.heals(f.Step.Service) {
+		return nil // the service has a pause of its own, and nothing else is to wait for that
 	}
 	// What keeps the last good release up failed itself: try again, but not at once.
 	return fmt.Errorf("%s: %s", r.Kind, f.Reason)
@@ -174,7 +180,11 @@ func (a *attempt) blame(ctx context.Context, r *Release, result Result) {
 		if rec.Name == result.Failure.Step.Service {
 			rec.Logs, rec.Outcome = result.Failure.Logs, result.Failure.Reason
 		}
-		if a.verdict.Act == ActKeep || slices.Contains(stay, rec.Name) {
+		if a.verdict.Act == ActKeep {
+			a.unhealed(rec, result)
+			continue
+		}
+		if slices.Contains(stay, rec.Name) {
 			continue
 		}
 		rec.Containers = nil
@@ -268,11 +278,14 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	a.burnt = a.irreversible(result)
 	a.fruitless = a.plan.prepares(result.Done) && !a.hooked(result)
 	a.finish(ctx, r)
+	a.loop.mu.Lock()
 	if a.fruitless {
-		a.loop.mu.Lock()
 		a.stack.fruitless = r.Seq
-		a.loop.mu.Unlock()
 	}
+	if len(a.first.healed()) > 0 {
+		a.stack.fixes = append(a.stack.fixes, r.Finished) // it does not count as an attempt to heal
+	}
+	a.loop.mu.Unlock()
 	if a.news(r) {
 		a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
 	}

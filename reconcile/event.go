@@ -44,6 +44,7 @@ const (
 	EventAdopted          EventKind = "Adopted"
 	EventForeignChange    EventKind = "ForeignChange"
 	EventReplicaFailed    EventKind = "ReplicaFailed" // and its release goes on with another one
+	EventDegraded         EventKind = "Degraded"      // a service fails by itself, and is not healed any more
 	EventStopped          EventKind = "StoppedByOperator"
 	EventNewRevision      EventKind = "NewRevision"
 	EventSourceFailed     EventKind = "SourceFailed"

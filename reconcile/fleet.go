@@ -20,7 +20,8 @@ type fleet struct {
 	old []Container
 	// spare are stopped and not needed.
 	spare []Container
-	// parked are stopped because an operator wants it so.
+	// parked are stopped because an operator wants it so, or because they failed by
+	// themselves and are not to be started again now.
 	parked []Container
 	// missing is how many replicas have to be created.
 	missing int
@@ -41,9 +42,18 @@ func (p *planner) muster(u *unit) fleet {
 			continue
 		}
 		alive := c.Running() || c.State == Restarting
-		switch matches := !p.failed(c) && u.made(c) && !p.forsaken(u, c) && u.published(c); {
+		matches := !p.failed(c) && u.made(c) && !p.forsaken(u, c) && u.published(c)
+		var ill *Ailment
+		if matches {
+			ill = p.treat(u, c)
+		}
+		switch {
+		case matches && alive && ill != nil && ill.Replaced:
+			f.old = append(f.old, c)
 		case matches && (alive || u.completed(c)):
 			f.current = append(f.current, c)
+		case matches && ill != nil && !ill.Healed:
+			f.parked = append(f.parked, c)
 		case matches && c.State != Dead:
 			f.idle = append(f.idle, c)
 		case alive:

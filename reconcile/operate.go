@@ -112,6 +112,9 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 	if err != nil {
 		return err
 	}
+	if visiting(s.history) != nil {
+		return fmt.Errorf("retry stack %s: %w: a drill is under way", stack, ErrNotApplicable)
+	}
 	if r := s.trying(); r != nil {
 		return WithHint(fmt.Errorf("retry stack %s: %w: release #%d of it is under way", stack, ErrNotApplicable, r.Seq), "`davit abort %s` puts an end to it", stack)
 	}
@@ -122,6 +125,7 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 		s.controls.Hold = nil
 	}
 	l.forgetCanaries(ctx, s)
+	l.rememberHealing(ctx, s, nil)
 	s.retry, s.backoff, s.trigger = s.declared, backoff{}, TriggerCLI
 	s.override = &override{s.declared, actor}
 	l.event(s, EventReleased, SeverityInfo, "to be tried again, by "+actor)

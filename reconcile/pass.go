@@ -214,12 +214,13 @@ func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now 
 	if err != nil {
 		return l.trouble(s, err, now)
 	}
+	well := l.noteAilments(ctx, s, plan, now)
 	if left := s.errand == nil && tolerated(plan, s.history); left || plan.Empty() || s.clears(plan, now) {
 		l.leave(s, plan, left)
 		s.errand = nil
 		l.announce(s, v, now)
 		s.backoff = backoff{}
-		return sooner(s.next(plan), l.refresh(ctx, s, in, v, now))
+		return sooner(sooner(s.next(plan), well), l.refresh(ctx, s, in, v, now))
 	}
 	until := l.correct(ctx, s, in, v, plan, now)
 	if !until.IsZero() {
@@ -245,6 +246,7 @@ func (l *Loop) holdUp(ctx context.Context, s *stack, in Situation, now time.Time
 		if err != nil {
 			return again // what is declared may well be the remedy
 		}
+		l.noteAilments(ctx, s, plan, now)
 		if next := s.next(plan); !next.IsZero() && next.Before(again) {
 			again = next
 		}

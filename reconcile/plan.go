@@ -33,6 +33,8 @@ type Plan struct {
 	Gaps map[string]string
 	// ProgressTimeout is how long the execution may go without a step ending.
 	ProgressTimeout time.Duration
+	// Ailments are what is wrong of itself with replicas in service.
+	Ailments []Ailment
 	// Irreversible is true when an irreversible hook has been run since the last good
 	// release: there is no way back.
 	Irreversible bool
@@ -73,6 +75,8 @@ type Step struct {
 	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
+	// Clears is true where the step only ends what serves nobody.
+	Clears bool
 	// Budget is asked before the step begins.
 	Budget Budget
 	// Shift, Drain and Hold belong to the kinds that they are named for.

@@ -48,7 +48,8 @@ type ServiceRecord struct {
 	Image Image
 	// Containers are the IDs that ran it when the release ended.
 	Containers []string
-	// Failed are the IDs of containers that this release made and that failed.
+	// Failed are the IDs of containers that this release made and that failed, or that it
+	// replaced because they had.
 	Failed []string
 	// Data are the volumes that nobody named, of each container that has some, by
 	// path. When the containers are gone, only this says where the data is.
@@ -156,9 +157,11 @@ const (
 	TriggerOverride
 	// TriggerSchedule: the time for it had come.
 	TriggerSchedule
+	// TriggerHealing: something that was in service failed by itself.
+	TriggerHealing
 )
 
-var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image", "override", "schedule"}
+var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image", "override", "schedule", "healing"}
 
 func (t Trigger) String() string { return triggers[t] }
 

@@ -21,6 +21,8 @@ type RolloutStatus struct {
 	// else the replica; 0 where it is interrupted and nobody knows.
 	Step  int `json:"step"`
 	Steps int `json:"steps"`
+	// Batch is true where steps are replicas, which are judged batch by batch.
+	Batch bool `json:"batch,omitempty"`
 	// Weight is what the new release gets at the edge now, in percent.
 	Weight int `json:"weight"`
 	// WaitingFor is what it waits for, Since when the phase began.
@@ -32,6 +34,8 @@ type RolloutStatus struct {
 func (r RolloutStatus) String() string {
 	text := fmt.Sprintf("%s, %d %%", r.Phase, r.Weight)
 	switch {
+	case r.Batch:
+		text = fmt.Sprintf("%s, %d of %d replicas", r.Phase, r.Step, r.Steps)
 	case r.Step > 0 && r.Strategy == compose.StrategyCanary.String():
 		text = fmt.Sprintf("canary step %d of %d, %s", r.Step, r.Steps, text)
 	case r.Step > 0:
@@ -70,8 +74,16 @@ func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutSta
 		}
 		return out
 	}
-	out.Step, out.Steps, out.WaitingFor, out.Since = h.hold.Step, h.hold.Of, h.waits, h.since
+	out.Step, out.Steps, out.WaitingFor, out.Since, out.Batch = h.hold.Step, h.hold.Of, h.waits, h.since, h.hold.Batch
+	if h.hold.Batch {
+		out.Strategy = compose.StrategyRolling.String()
+		out.Weight = s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance))
+	}
 	switch {
+	case h.hold.Batch && !h.open:
+		out.Phase, out.Step = "starting", h.hold.Of-h.left
+	case h.hold.Batch:
+		out.Phase = "holding"
 	case h.open:
 		out.Phase, out.Weight = "holding", h.hold.Weight
 	case h.left == 0:

@@ -78,6 +78,8 @@ type ServiceStatus struct {
 	Ejected []EjectStatus `json:"ejected"`
 	// Rollout is there while traffic goes from one release to the next a share at a time.
 	Rollout *RolloutStatus `json:"rollout"`
+	// Healing is there when the service has failed by itself within the last hour.
+	Healing *HealingStatus `json:"healing"`
 }
 
 // PortStatus is who serves a host port.
