@@ -103,6 +103,27 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestTheStatusShowsRolloutsDrillsAndTheTimeToRecover(t *testing.T) {
+	mean := 2.43
+	k := stands(reconcile.SyncProgressing, reconcile.ConditionHealthy)
+	k.Drill = &reconcile.DrillStatus{Phase: "going", Seq: 7, Since: then}
+	k.Recovery = reconcile.RecoveryStatus{MeanSeconds: &mean, Rollbacks: 1, AutoRollbacks: 2, Drills: 3}
+	k.Services = []reconcile.ServiceStatus{{Name: "web", Rollout: &reconcile.RolloutStatus{Strategy: "rolling", Phase: "starting", Step: 2, Steps: 4, Weight: 25,
+		WaitingFor: "web/6: healthcheck within 2m", Since: then}}}
+	for _, args := range [][]string{{"status"}, {"status", "shop"}} {
+		got := ask(t, &fakeAgent{chapters: [][]reconcile.StackStatus{{k}}}, args...)
+		for text, want := range map[string]bool{
+			"drill: going, for ": true,
+			"web: rolling, replica 2 of 4, starting, 25 %, waits for web/6: healthcheck within 2m, for ": true,
+			"recovery: 2.4s on average: 1 rollbacks, 2 after failures, 3 drills":                         len(args) == 2,
+		} {
+			if strings.Contains(got.out, text) != want {
+				t.Errorf("%v: %q there: %t\n%s", args, text, !want, got.out)
+			}
+		}
+	}
+}
+
 func TestADrillEndsAsItWent(t *testing.T) {
 	kind := func(seq int64, of int64, o reconcile.Outcome, took time.Duration) reconcile.Release {
 		return reconcile.Release{Stack: "shop", Seq: seq, Kind: reconcile.KindDrill, Version: "v1.2.0", Outcome: o, Failure: "web/3 exited", RollbackOf: of, Recovery: took, Started: then, Finished: then}
