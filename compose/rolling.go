@@ -82,7 +82,8 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
-	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0))
+	published := len(c.Ports)+len(b.ports) > 0
+	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(published), s.analysisMistakes(published))
 }
 
 // apply puts what u says into r.
@@ -134,7 +135,7 @@ func numeral(v any) (float64, bool) {
 func (b serviceBlock) over(s *ServiceSettings) {
 	s.Hooks, s.Healing = b.hooks, b.healing
 	set(&s.Strategy, b.strategy)
-	s.Canary = b.canary
+	s.Canary, s.Analysis = b.canary, b.analysis
 	set(&s.ConcurrentWriters, b.concurrentWriters)
 	set(&s.AllowDataMove, b.allowDataMove)
 	if s.Probes = b.probes; s.Probes.Declared() {

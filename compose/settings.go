@@ -26,6 +26,9 @@ type Settings struct {
 	DependsOn []string
 	// Windows are when new content of the stack may go in. Default: always.
 	Windows Windows
+	// Drill is when the stack rehearses its rollback, and what that may risk. Default:
+	// when an operator says so, and nothing.
+	Drill Drill `json:",omitzero"`
 }
 
 // ServiceSettings is a service's x-davit block.
@@ -33,6 +36,9 @@ type ServiceSettings struct {
 	Strategy Strategy
 	// Canary belongs to StrategyCanary, and is nil for any other.
 	Canary *Canary
+	// Analysis judges each batch of an update, of any strategy but StrategyCanary, for
+	// Update.Monitor before the next one. Default nil: only the containers are watched.
+	Analysis *Analysis
 	// ConcurrentWriters says that two containers may write this service's
 	// volumes at once.
 	ConcurrentWriters bool

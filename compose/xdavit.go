@@ -32,6 +32,7 @@ var (
 type serviceBlock struct {
 	strategy          *Strategy
 	canary            *Canary
+	analysis          *Analysis
 	order             *Order
 	concurrentWriters *bool
 	allowDataMove     *bool
@@ -63,6 +64,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"image_wait":      duration(&s.ImageWait, 0),
 		"depends_on":      stackNames(&s.DependsOn),
 		"windows":         windows(&s.Windows),
+		"drill":           drill(&s.Drill),
 	})
 	return s, errs
 }
@@ -72,6 +74,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 	errs := decodeBlock(value, laterService, map[string]setter{
 		"strategy":           optional(&b.strategy, strategy),
 		"canary":             canary(&b.canary),
+		"analysis":           analysis(&b.analysis),
 		"order":              optional(&b.order, order),
 		"concurrent_writers": optional(&b.concurrentWriters, truth),
 		"allow_data_move":    optional(&b.allowDataMove, truth),

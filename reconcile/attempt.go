@@ -79,7 +79,9 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		s.work = nil
-		if err != nil && context.Cause(ctx) == nil {
+		if a.goesOnDrill() && a.release.Seq == 0 {
+			l.callOff(s, cmp.Or(context.Cause(ctx), err))
+		} else if err != nil && context.Cause(ctx) == nil {
 			if a.verdict.Act != ActKeep {
 				// What such an attempt leaves behind is nobody's sabotage.
 				s.barred, s.fixes = a.barred(s.backoff.failures) && !errors.Is(err, ErrBudget), nil
@@ -292,6 +294,9 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		if v.Failed != nil {
 			d.From = v.Failed.Version
 		}
+		if v.Away != nil {
+			d.From = v.Away.Version
+		}
 	}
 	return d
 }
@@ -428,6 +433,8 @@ func (a *attempt) describe(r *Release) {
 		r.Trigger, r.Actor, r.RollbackOf = TriggerFailure, "davit", v.Failed.Seq
 		r.Revision, r.Commit = v.Restore.Revision, v.Restore.Commit
 		r.Author, r.Subject = v.Restore.Author, v.Restore.Subject
+	case KindDrill:
+		a.describeDrill(r)
 	case KindManualRollback:
 		r.Trigger = TriggerCLI
 		r.Revision, r.Commit = v.Restore.Revision, v.Restore.Commit
@@ -467,6 +474,9 @@ func (a *attempt) remember(r Release) {
 	}
 	if r.Kind == KindDriftFix && a.first.drifts() {
 		s.fixes = append(s.fixes, r.Started)
+	}
+	if r.Kind == KindDrill {
+		s.drill = nil
 	}
 	if a.verdict.Act == ActKeep && s.barred {
 		return // what is declared is waited for still

@@ -17,6 +17,7 @@ import (
 func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r := a.release
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
+	r.Recovery = a.recovery(r, result)
 	a.account(ctx, &r, result)
 	a.discarded(&r)
 	r.withHooks(result.Hooks)
@@ -33,6 +34,9 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 		text += "; left where the failed release put them: " + strings.Join(a.moved, ", ")
 	}
 	a.loop.Emit(a.event(kind, SeverityInfo, text))
+	if a.verdict.Away != nil {
+		a.tellDrill(r)
+	}
 	a.loop.keepImages(ctx, r)
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
@@ -137,6 +141,9 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	if a.verdict.Act == ActDeploy || a.verdict.Kind == KindRollback {
 		a.loop.Emit(a.event(EventHeld, SeverityWarning, "held: this content is not tried again before it changes or an operator says retry"))
 		return nil
+	}
+	if a.goesOnDrill() {
+		return nil // and comes back at once
 	}
 	if a.first.heals(f.Step.Service) {
 		return nil // the service has a pause of its own, and nothing else is to wait for that
@@ -288,7 +295,7 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 // refuse records that the release could not be begun as asked. Nothing changed.
 func (a *attempt) refuse(ctx context.Context, cause error) error {
 	a.project = a.in.Declared
-	if a.project == nil || a.verdict.Act != ActReturn || a.verdict.Kind == KindAutoRollback {
+	if a.project == nil || a.verdict.Act != ActReturn || a.verdict.Kind == KindAutoRollback || a.verdict.Away != nil {
 		return &Stalled{Reason: "cannot be restored", Err: cause}
 	}
 	if err := a.begin(ctx); err != nil {

@@ -29,9 +29,11 @@ const (
 	EventReleaseEnded     EventKind = "ReleaseEnded" // cancelled, superseded, interrupted, refused
 	EventRolledBack       EventKind = "RolledBack"
 	EventHeld             EventKind = "Held"
-	EventReleased         EventKind = "Released" // a hold, pin or suspension ended
-	EventPromoted         EventKind = "Promoted" // an operator let a canary go on
-	EventAborted          EventKind = "Aborted"  // an operator put an end to a canary
+	EventReleased         EventKind = "Released"     // a hold, pin or suspension ended
+	EventPromoted         EventKind = "Promoted"     // an operator let a canary go on
+	EventAborted          EventKind = "Aborted"      // an operator put an end to a canary
+	EventDrillEnded       EventKind = "DrillEnded"   // the stack is back from it
+	EventDrillSkipped     EventKind = "DrillSkipped" // one that was ordered, or due, was not held
 	EventPinned           EventKind = "Pinned"
 	EventSuspended        EventKind = "Suspended"
 	EventWaiting          EventKind = "Waiting"

@@ -59,6 +59,8 @@ type crashStory struct {
 	// edged is true on a host with an edge, where the floor is that of those to which it
 	// hands work.
 	edged bool
+	// judged is true on one whose agents analyse.
+	judged bool
 }
 
 var errKilled = errors.New("killed")
@@ -82,6 +84,10 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 		var edge *enginetest.Edge
 		if s.edged {
 			edge = h.giveEdge()
+		}
+		if s.judged {
+			h.remembers()
+			h.analyses(edge)
 		}
 		h.push("v1.0.0", s.first)
 		h.pass(2 * time.Minute)

@@ -34,13 +34,6 @@ func remembering(t *testing.T, f func(t *testing.T, h *host)) {
 	})
 }
 
-// last is the newest release.
-func (h *host) last() reconcile.Release {
-	h.record.mu.Lock()
-	defer h.record.mu.Unlock()
-	return h.record.releases[0]
-}
-
 // only is the one container of a service that runs.
 func (h *host) only(service string) reconcile.Container {
 	h.t.Helper()

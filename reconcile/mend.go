@@ -99,7 +99,9 @@ func (l *Loop) mended(t EdgeTable, o Observed, resting map[string]bool) EdgeTabl
 
 // refreshed is r with its members as they are by now: without those that do not run
 // any more, and with new identities for those that were started anew. Of a stack that
-// is worked on, the snapshot may be older than what r says.
+// is worked on, the snapshot may be older than what r says; and whoever ended there and is
+// not ready again stays, since nobody would put it back before the work is over, which a
+// canary can hold up for days. The edge sees for itself that it is not there.
 func (r Route) refreshed(o Observed, still bool) Route {
 	members := r.Members
 	r.Members = nil
@@ -110,7 +112,11 @@ func (r Route) refreshed(o Observed, still bool) Route {
 			r.Members = append(r.Members, m)
 		case i < 0:
 		default:
-			if again, ok := m.again(o, o.Containers[i]); ok {
+			again, ok := m.again(o, o.Containers[i])
+			if !ok && !still && m.Draining.IsZero() {
+				again, ok = m, true
+			}
+			if ok {
 				r.Members = append(r.Members, again)
 			}
 		}

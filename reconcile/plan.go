@@ -29,6 +29,8 @@ type Plan struct {
 	// Changes is how many replicas of each service the rollout changes, those that it has
 	// changed already included.
 	Changes map[string]int
+	// Gaps are the services that serve nobody for a moment while it is carried out, with why.
+	Gaps map[string]string
 	// ProgressTimeout is how long the execution may go without a step ending.
 	ProgressTimeout time.Duration
 	// Ailments are what is wrong of itself with replicas in service.

@@ -57,7 +57,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	if err := p.fund(); err != nil {
 		return Plan{}, err
 	}
-	p.plan.Changes = p.changes()
+	p.plan.Changes, p.plan.Gaps = p.changes(), p.gaps()
 	if p.away() && slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Kind == StepShift || s.Kind == StepDrain }) {
 		return Plan{}, &Waiting{Reason: p.edge.Away, After: 2 * time.Second}
 	}
@@ -121,6 +121,8 @@ type unit struct {
 	// back are the steps that take the weight of a canary back which does not go on.
 	back  []int
 	fleet fleet
+	// crew are the replicas of the new release so far, where its batches are judged.
+	crew []Replica
 	// ready are the steps after which the service is ready; empty when it is
 	// ready now or needs no step.
 	ready []int

@@ -49,6 +49,7 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 		st.Sync = SyncProgressing
 	}
 	st.Version, st.Revision = running(s.history)
+	st.Recovery, st.Drill = recoveryStatus(s.history), drillStatus(s)
 	if st.Sync == SyncSynced && in.Known {
 		st.Revision, st.WaitingFor = in.Revision.String(), s.drifted
 		if text := stopText(s.controls.Stops, l.observed.ownedBy(s.name, l.Instance)); text != "" {

@@ -43,6 +43,10 @@ type stack struct {
 	declared string
 	// retry is content that an operator wants tried again.
 	retry string
+	// drill is an order to rehearse the way back that has not begun, nil for none; agenda
+	// is how far the schedule of drills has been kept.
+	drill  *DrillOrder
+	agenda agenda
 	// override is an operator's word that goes past windows, nil for none.
 	override *override
 	// barred is true while what Git declares could not even begin: an image is
@@ -130,6 +134,9 @@ func (l *Loop) load(ctx context.Context, s *stack) {
 	}
 	if err == nil {
 		err = l.recallCanaries(ctx, s)
+	}
+	if err == nil {
+		err = l.recallDrills(ctx, s)
 	}
 	if err == nil {
 		err = l.recallHealing(ctx, s)

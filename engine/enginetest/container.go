@@ -32,6 +32,9 @@ type container struct {
 	ever    bool // was started at least once
 	due     []due
 	backoff time.Duration
+	// asked are the requests since it started, wrong what it owes of failed ones.
+	asked int
+	wrong float64
 	// silent are the ports at which it answers no probe.
 	silent map[uint16]bool
 }
@@ -53,11 +56,20 @@ const (
 	restarts
 )
 
-// settle lets everything happen that is due by now, in order of time.
+// settle lets everything happen that is due by now, in order of time, the requests of
+// clients included.
 func (e *Engine) settle(now time.Time) {
 	for {
 		c, d, ok := e.earliest()
-		if !ok || d.at.After(now) {
+		ok = ok && !d.at.After(now)
+		until := now
+		if ok {
+			until = d.at
+		}
+		if e.edge != nil && e.edge.deal(until) {
+			continue
+		}
+		if !ok {
 			return
 		}
 		c.due = c.due[1:]
@@ -112,6 +124,7 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
 	f.Probed, f.Unwell, f.Crashes = reconcile.Probed{}, time.Time{}, 0 // a test said that of its last run
 	c.ever, c.stopped, c.byHand, c.silent = true, false, false, nil
+	c.asked, c.wrong = 0, 0
 	e.address(c)
 	b := c.behaviour
 	if b.Exits {
