@@ -15,7 +15,7 @@ const Everything = "*"
 func DefaultEvents() []string {
 	return words(
 		reconcile.EventReleaseSucceeded, reconcile.EventReleaseFailed, reconcile.EventRolledBack,
-		reconcile.EventHeld, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventWaitingTooLong, reconcile.EventStalled,
+		reconcile.EventHeld, reconcile.EventDegraded, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventWaitingTooLong, reconcile.EventStalled,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventStateRecovered,
 		reconcile.EventNotRestorable, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
 		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventParked, reconcile.EventUnparked,
@@ -33,7 +33,7 @@ func Kinds() []string {
 		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventEngineLost,
 		reconcile.EventEngineRecovered, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
-		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventReplicaFailed, reconcile.EventReplicaEjected, reconcile.EventReplicaReturned,
+		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventReplicaFailed, reconcile.EventDegraded, reconcile.EventReplicaEjected, reconcile.EventReplicaReturned,
 		reconcile.EventParked, reconcile.EventUnparked, reconcile.EventStateRecovered, reconcile.EventDrift,
 		reconcile.EventNotRestorable, reconcile.EventRemoved, reconcile.EventStepStarted,
 		reconcile.EventStepDone, reconcile.EventStepFailed,
