@@ -364,7 +364,7 @@ func imageFact(ref string, words []string) reconcile.Image {
 // container understands: SERVICE/NUMBER STATE IMAGE and then, in any order: old
 // (made from another spec), unplugged (in no network), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
 // finished=AGO, created=AGO, borrows=ID, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
-// ran (in service when the current release ended), doomed, unready, unwell=AGO, crashes=N, oom,
+// ran (in service when the current release ended), doomed, unready, stops-by-hand, unwell=AGO, crashes=N, oom,
 // bind=PATH:SOURCE[:ro], network=KEY, edge=PORT/NETWORK (left to the edge), published=PORT (by Docker), stack=NAME.
 func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
 	service, number, _ := strings.Cut(words[0], "/")
@@ -440,6 +440,8 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 		}
 	case "doomed":
 		out.Probed.Doomed = "liveness failed 3 times: connection refused"
+	case "stops-by-hand":
+		out.StopsByHand = true
 	case "unready":
 		out.Probed.Unready = "readiness failed 3 times: connection refused"
 	case "unwell":
