@@ -29,7 +29,7 @@ func Kinds() []string {
 		reconcile.EventReleaseEnded, reconcile.EventRolledBack, reconcile.EventHeld, reconcile.EventReleased,
 		reconcile.EventPromoted, reconcile.EventAborted, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventPinned, reconcile.EventSuspended,
 		reconcile.EventWaiting, reconcile.EventWaitingTooLong,
-		reconcile.EventStalled, reconcile.EventOrphaned, reconcile.EventUnadopted, reconcile.EventAdopted,
+		reconcile.EventStalled, reconcile.EventDegraded, reconcile.EventOrphaned, reconcile.EventUnadopted, reconcile.EventAdopted,
 		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventEngineLost,
 		reconcile.EventEngineRecovered, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
