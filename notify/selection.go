@@ -33,7 +33,7 @@ func Kinds() []string {
 		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventEngineLost,
 		reconcile.EventEngineRecovered, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
-		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventReplicaFailed, reconcile.EventDegraded, reconcile.EventReplicaEjected, reconcile.EventReplicaReturned,
+		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventReplicaFailed, reconcile.EventReplicaEjected, reconcile.EventReplicaReturned,
 		reconcile.EventParked, reconcile.EventUnparked, reconcile.EventStateRecovered, reconcile.EventDrift,
 		reconcile.EventNotRestorable, reconcile.EventRemoved, reconcile.EventStepStarted,
 		reconcile.EventStepDone, reconcile.EventStepFailed,
