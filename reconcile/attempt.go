@@ -276,6 +276,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	d.Data, d.Handover = dataOf(s.history), l.handover(s)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
+	d.Ran, d.Left = lives(s.history)
 	d.Attempts = attempts(s.history, v, p.Hash)
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""
@@ -486,7 +487,7 @@ func (a *attempt) barred(failures int) bool {
 // housekeeping reports whether a plan only clears away what serves nobody.
 func housekeeping(p Plan) bool {
 	return !slices.ContainsFunc(p.Steps, func(s Step) bool {
-		return s.Kind != StepRemove && s.Kind != StepPrune && !(s.Kind == StepHook && s.Hook.Leftover)
+		return s.Kind != StepRemove && s.Kind != StepPrune && !s.Spent && !(s.Kind == StepHook && s.Hook.Leftover)
 	})
 }
 

@@ -18,6 +18,8 @@ type fleet struct {
 	idle []Container
 	// old run something else.
 	old []Container
+	// resting are running standbys.
+	resting []Container
 	// spare are stopped and not needed.
 	spare []Container
 	// parked are stopped because an operator wants it so.
@@ -42,10 +44,14 @@ func (p *planner) muster(u *unit) fleet {
 		}
 		alive := c.Running() || c.State == Restarting
 		switch matches := !p.failed(c) && u.made(c) && !p.forsaken(u, c) && u.published(c); {
+		case matches && p.wornOut(c):
+			f.old = append(f.old, c)
 		case matches && (alive || u.completed(c)):
 			f.current = append(f.current, c)
 		case matches && c.State != Dead:
 			f.idle = append(f.idle, c)
+		case p.rests(u, c):
+			f.resting = append(f.resting, c)
 		case alive:
 			f.old = append(f.old, c)
 		default:

@@ -71,6 +71,8 @@ type Step struct {
 	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
+	// Spent is true for the end of a running standby, on which nobody relies.
+	Spent bool
 	// Budget is asked before the step begins.
 	Budget Budget
 	// Shift, Drain and Hold belong to the kinds that they are named for.
@@ -163,7 +165,8 @@ const (
 	StepGate
 	// StepJoin gives the container its service's name in every network.
 	StepJoin
-	// StepLeave takes that name from a stopped container that is to start again.
+	// StepLeave takes that name from a container that nobody is to find: one that is to
+	// start again, or a running standby.
 	StepLeave
 	// StepPolicy sets the container's restart policy and verifies it.
 	StepPolicy
