@@ -23,7 +23,7 @@ test: ## every test, the end-to-end tests on a real engine included
 	scripts/ensure-balancers
 	scripts/test
 
-soak: ## the same again and again, and every fuzz target; SOAK=20 FUZZ=1m
+soak: ## the same again and again, and every fuzz target; SOAK=20 FUZZ=1m STORMS=30
 	scripts/ensure-docker
 	scripts/ensure-balancers
 	scripts/soak

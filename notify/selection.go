@@ -27,7 +27,7 @@ func Kinds() []string {
 	return words(
 		reconcile.EventReleaseStarted, reconcile.EventReleaseSucceeded, reconcile.EventReleaseFailed,
 		reconcile.EventReleaseEnded, reconcile.EventRolledBack, reconcile.EventHeld, reconcile.EventReleased,
-		reconcile.EventPinned, reconcile.EventSuspended, reconcile.EventWaiting, reconcile.EventWaitingTooLong,
+		reconcile.EventPromoted, reconcile.EventAborted, reconcile.EventPinned, reconcile.EventSuspended, reconcile.EventWaiting, reconcile.EventWaitingTooLong,
 		reconcile.EventStalled, reconcile.EventOrphaned, reconcile.EventUnadopted, reconcile.EventAdopted,
 		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventEngineLost,

@@ -72,6 +72,8 @@ func HookContainer(stack, service string, h Hook, seq int64) string {
 
 // HookRun is a hook that was begun, as the journal has it when its container is gone.
 type HookRun struct {
+	// Release is the number of the release that it was begun for.
+	Release int64
 	// Container is the name that it had.
 	Container string
 	// Succeeded is true when it ended with code 0; Failure is how it ended otherwise, ""

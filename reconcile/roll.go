@@ -11,14 +11,15 @@ import (
 // or a failure that is tolerated, has ended it. All of it is one release.
 func (a *attempt) roll(ctx context.Context, plan Plan) Result {
 	var (
-		all   = Result{Containers: map[Replica]string{}, Gates: map[string]string{}}
+		all   = Result{Containers: map[Replica]string{}, Gates: map[string]string{}, Hooks: map[string]string{}}
 		pause backoff
 	)
 	for {
 		result := a.execute(ctx, plan, a.release)
-		all.Done, all.Failure, all.Err = result.Done, result.Failure, result.Err
+		all.Begun, all.Done, all.Failure, all.Err = result.Begun, result.Done, result.Failure, result.Err
 		maps.Copy(all.Containers, result.Containers)
 		maps.Copy(all.Gates, result.Gates)
+		maps.Copy(all.Hooks, result.Hooks)
 		goesOn, err := a.relent(ctx, result)
 		if err == nil && goesOn {
 			pause.next(a.loop.Now(), budgetPause)
@@ -59,8 +60,12 @@ func (a *attempt) relent(ctx context.Context, result Result) (bool, error) {
 	return true, a.forgive(ctx, result.Failure, t)
 }
 
-// replan is the plan for what is left, made as soon as the budget allows one.
+// replan is the plan for what is left, made as soon as the budget allows one. Hooks that
+// were begun are not in it.
 func (a *attempt) replan(ctx context.Context, pause *backoff) (Plan, error) {
+	if err := a.recallHooks(ctx); err != nil {
+		return Plan{}, err
+	}
 	for {
 		if err := sleep(ctx, pause.until.Sub(a.loop.Now())); err != nil {
 			return Plan{}, err

@@ -22,6 +22,7 @@ func main() {
 	flag.IntVar(&s.services, "services", 5, "services in each of them")
 	flag.IntVar(&s.changes, "changes", 7, "how often one service is changed")
 	flag.IntVar(&s.passes, "passes", 50, "how many passes with nothing to do are made")
+	flag.IntVar(&s.rounds, "rounds", 5, "how often every service of a stack is replaced, by davit and by each of the others")
 	flag.DurationVar(&s.idle, "idle", 60e9, "how long the agent is watched while nothing happens")
 	flag.Parse()
 

@@ -23,6 +23,7 @@ type report struct {
 	idle           idleness
 	changes, swaps []change
 	pass           passing
+	replacements   []replacement
 }
 
 // String is the report in Markdown.
@@ -49,6 +50,12 @@ func (r report) String() string {
 	row("the same: list calls, other reads, changes | %.2f, %.2f, %d | |", r.pass.lists, r.pass.inspects, r.pass.mutations)
 	row("idle for %s, 30 s poll: CPU | %.2f %% of a core | |", r.size.idle, 100*ratio(r.idle.cpu, r.size.idle))
 	row("idle: anonymous memory (resident) | %.1f MiB (%.1f) | |", mib(r.idle.usage.Anonymous), mib(r.idle.usage.Resident))
+	b.WriteString("\n")
+	row("services of a stack replaced | davit, since the revision was fetched | of that the containers themselves | davit beside them | direct calls (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it)")
+	row("--- | --- | --- | --- | --- | --- | ---")
+	for _, x := range r.replacements {
+		fmt.Fprintln(&b, x)
+	}
 	return b.String()
 }
 
@@ -56,7 +63,7 @@ func (c change) beginning() time.Duration { return c.begun }
 func (c change) running() time.Duration   { return c.started }
 func (c change) over() time.Duration      { return c.done }
 
-func pick(all []change, f func(change) time.Duration) []time.Duration {
+func pick[T any](all []T, f func(T) time.Duration) []time.Duration {
 	var out []time.Duration
 	for _, c := range all {
 		out = append(out, f(c))

@@ -12,7 +12,10 @@ import (
 )
 
 // soak asks for the long form of the tests that can be repeated at will.
-var soak = flag.Bool("soak", false, "try everything at full size")
+var (
+	soak   = flag.Bool("soak", false, "try everything at full size")
+	stormy = flag.Int("storms", 30, "with -soak, how many rollouts are struck at random moments")
+)
 
 // TestMain looks for an engine first: one clear line instead of a failure of
 // every test.

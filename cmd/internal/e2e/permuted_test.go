@@ -23,31 +23,40 @@ import (
 // port inside, so that whoever is given another's requests answers them.
 type terminal struct {
 	*island
-	edge  *supervised
-	ports map[string]int
+	edge   *supervised
+	ports  map[string]int
+	images map[string]testbed.Image
 }
 
 // newTerminal deploys so many services with two replicas each.
 func newTerminal(t *testing.T, name string, services int, engineArgs ...string) *terminal {
 	t.Helper()
-	q := &terminal{island: newIsland(t, name, engineArgs...), ports: map[string]int{}}
+	q := &terminal{island: newIsland(t, name, engineArgs...), ports: map[string]int{}, images: map[string]testbed.Image{}}
 	q.agent.Args = append(q.agent.Args, "--edge", "on")
 	davit := testbed.Davit(t)
 	q.edge = supervise(t, q.agent.Data, func() *exec.Cmd {
 		return q.engine.Inside(davit, "edge", "--data", q.agent.Data, "--engine", q.engine.Host)
 	})
-	var parts []part
 	for n := range services {
 		service := fmt.Sprint("s", n)
 		q.ports[service] = q.bed.UnusedPort()
-		image := q.bed.Load(service+":1", testbed.App{Version: service, Env: map[string]string{"STOP": "exit"}})
-		parts = append(parts, part{service, image, []string{"restart: unless-stopped", "deploy: {replicas: 2}",
-			fmt.Sprintf(`ports: ["%d:8080"]`, q.ports[service]), "x-davit: {monitor: 0s, standby: {for: 0s}}"}})
+		q.images[service] = q.bed.Load(service+":1", testbed.App{Version: service, Env: map[string]string{"STOP": "exit"}})
 	}
-	commit := q.push(parts...)
+	commit := q.renew(0)
 	q.agent.Start()
 	q.deployed(commit)
 	return q
+}
+
+// renew pushes another content of every service.
+func (q *terminal) renew(edit int) string {
+	q.t.Helper()
+	var parts []part
+	for _, service := range slices.Sorted(maps.Keys(q.ports)) {
+		parts = append(parts, part{service, q.images[service], []string{"restart: unless-stopped", "deploy: {replicas: 2}", fmt.Sprintf(`environment: {EDIT: "%d"}`, edit),
+			fmt.Sprintf(`ports: ["%d:8080"]`, q.ports[service]), "x-davit: {monitor: 0s, standby: {for: 0s}}"}})
+	}
+	return q.push(parts...)
 }
 
 // owners are the services that have addresses, by address.
@@ -80,8 +89,9 @@ type visitors struct {
 	// without a replica.
 	good    map[string]*atomic.Int64
 	refused atomic.Int64
-	// strict is true while nothing may be refused.
-	strict atomic.Bool
+	// strict is true while nothing may be refused; torn while connections may break,
+	// because nobody has the ports.
+	strict, torn atomic.Bool
 }
 
 func (q *terminal) visit() *visitors {
@@ -116,10 +126,12 @@ func (v *visitors) ask(ctx context.Context, client *http.Client, service string,
 		v.q.t.Error(err)
 		return
 	}
-	strict := v.strict.Load()
+	strict, torn := v.strict.Load(), v.torn.Load()
 	resp, err := client.Do(req)
 	if err != nil {
-		if ctx.Err() == nil {
+		if torn = torn || v.torn.Load(); torn {
+			v.refused.Add(1)
+		} else if ctx.Err() == nil {
 			v.q.t.Errorf("%s was not answered: %v", service, err)
 		}
 		return
@@ -127,6 +139,10 @@ func (v *visitors) ask(ctx context.Context, client *http.Client, service string,
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	reason := resp.Header.Get("X-Davit-Reason")
+	if resp.StatusCode == http.StatusOK && err != nil && (torn || v.torn.Load()) {
+		v.refused.Add(1)
+		return
+	}
 	if resp.StatusCode == http.StatusOK && err != nil {
 		reason = "its container ended before its answer did"
 	}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"davit/cmd/internal/testbed"
+)
+
+// replacement is how long it takes to replace every service of one stack, by davit and
+// by others on the same engine. The clock of each runs until the last of the new
+// containers can be used.
+type replacement struct {
+	services int
+	// davit is from the revision that was fetched until the last new container has its
+	// name. own is what of that its containers took themselves, as the engine says: from
+	// the first that was created until the last one was healthy.
+	davit, own []time.Duration
+	// bare is by direct calls, compose by `docker compose up`, which stops first, and
+	// script by docker-rollout, which goes from service to service; nil where it is not
+	// on PATH.
+	bare, compose, script []time.Duration
+}
+
+// replacements measures stacks of so many services each.
+func (h *host) replacements(rounds int, sizes ...int) []replacement {
+	var out []replacement
+	app := h.bed.Load("ready:1", testbed.App{Version: "1", HealthEvery: time.Second, Env: map[string]string{"DRAIN": "0s"}})
+	for _, n := range sizes {
+		h.Logf("%d services of one stack replaced, %d times by each", n, rounds)
+		r := replacement{services: n}
+		bench := bench{host: h, name: fmt.Sprintf("roll%d", n), services: n, image: app.Ref}
+		bench.deploy()
+		for range rounds {
+			took, own := bench.byDavit()
+			r.davit, r.own = append(r.davit, took), append(r.own, own)
+			r.bare = append(r.bare, bench.bare())
+		}
+		bench.agent.Stop()
+		bench.remove()
+		r.compose = bench.byCompose(rounds)
+		if script, err := exec.LookPath("docker-rollout"); err == nil {
+			r.script = bench.byScript(script, rounds)
+		}
+		bench.remove()
+		out = append(out, r)
+	}
+	return out
+}
+
+// bench is a stack whose services are all replaced, again and again.
+type bench struct {
+	*host
+	name     string
+	services int
+	image    string
+	edits    int
+	repo     *testbed.Repo
+	agent    *testbed.Agent
+}
+
+// file is the stack's compose file after so many edits.
+func (b *bench) file() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "name: %s\nservices:\n", b.name)
+	for i := range b.services {
+		fmt.Fprintf(&text, "  s%d:\n    image: %s\n    pull_policy: never\n    environment: {EDIT: \"%d\"}\n    stop_grace_period: 2s\n"+
+			"    x-davit: {monitor: 0s, standby: {for: 0s}}\n", i, b.image, b.edits)
+	}
+	return text.String()
+}
+
+func (b *bench) deploy() {
+	b.repo = b.bed.Repo(b.name)
+	b.repo.Release("v1.0.0", map[string]string{b.name + "/compose.yaml": b.file()})
+	b.agent = b.bed.Agent(testbed.Run{Repo: b.repo.URL, Interval: time.Hour, Args: []string{"--branch", "main", "--edge", "off"}})
+	b.agent.WaitStatus(b.name, "every service to run", func(s testbed.Status) bool { return s.Sync == "synced" && s.Health == "healthy" })
+}
+
+// what the agent writes when it has fetched a revision, and when a replica has its name.
+var (
+	fetched = regexp.MustCompile(`(?m)^time=(\S+) .*kind=NewRevision `)
+	joined  = regexp.MustCompile(`(?m)^time=(\S+) .*msg="step done" .*kind=join `)
+)
+
+// byDavit replaces every service with a commit.
+func (b *bench) byDavit() (took, own time.Duration) {
+	b.edits++
+	before := len(b.agent.Log())
+	commit := b.repo.Release("", map[string]string{b.name + "/compose.yaml": b.file()})
+	b.agent.Signal(syscall.SIGHUP)
+	b.agent.WaitRelease(b.name, "the edit to be out", func(r testbed.Release) bool { return r.Commit == commit && r.Outcome == "succeeded" })
+	log := b.agent.Log()[before:]
+	begun, named := b.moments(fetched, log), b.moments(joined, log)
+	if len(begun) != 1 || len(named) != b.services {
+		b.Fatalf("%d revisions and %d new names in\n%s", len(begun), len(named), log)
+	}
+	created, healthy := b.lives()
+	return named[len(named)-1].Sub(begun[0]), healthy.Sub(created)
+}
+
+// moments are when lines were written, in their order.
+func (b *bench) moments(line *regexp.Regexp, log string) []time.Time {
+	var out []time.Time
+	for _, found := range line.FindAllStringSubmatch(log, -1) {
+		at, err := time.Parse(time.RFC3339Nano, found[1])
+		if err != nil {
+			b.Fatalf("the agent's log: %v", err)
+		}
+		out = append(out, at)
+	}
+	return out
+}
+
+// lives waits until every container of the newest edit is healthy, and tells when the
+// engine created the first and found the last to be so.
+func (b *bench) lives() (created, healthy time.Time) {
+	d := newDirect(b.engine.Host)
+	defer d.http.CloseIdleConnections()
+	seen := 0
+	b.patiently("containers to be healthy", func() bool {
+		all, err := b.engine.Containers(b.Context(), b.name)
+		if err != nil {
+			b.Fatalf("%v", err)
+		}
+		created, healthy, seen = time.Time{}, time.Time{}, 0
+		for _, c := range all {
+			if !c.Running || !strings.Contains(strings.Join(c.Env, "\n"), fmt.Sprintf("EDIT=%d", b.edits)) {
+				continue
+			}
+			made, well := b.life(d, c.ID)
+			if well.IsZero() {
+				return false
+			}
+			if seen++; created.IsZero() || made.Before(created) {
+				created = made
+			}
+			if well.After(healthy) {
+				healthy = well
+			}
+		}
+		return seen == b.services
+	})
+	return created, healthy
+}
+
+// life is when a container was created, and when its health check succeeded first; zero
+// while it has not.
+func (b *bench) life(d direct, id string) (created, healthy time.Time) {
+	var found struct {
+		Created time.Time
+		State   struct {
+			Health struct {
+				Log []struct {
+					End      time.Time
+					ExitCode int
+				}
+			}
+		}
+	}
+	if err := d.call(b.Context(), http.MethodGet, "/containers/"+id+"/json", nil, &found); err != nil {
+		b.Fatalf("%v", err)
+	}
+	for _, look := range found.State.Health.Log {
+		if look.ExitCode == 0 {
+			return found.Created, look.End
+		}
+	}
+	return found.Created, time.Time{}
+}
+
+func (b *bench) patiently(what string, ok func() bool) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) || b.Context().Err() != nil {
+			b.Fatalf("waited %s in vain for %s", patience, what)
+		}
+	}
+}
+
+// bare makes as many containers by direct calls, as many at once as davit would, and
+// waits until the last one is healthy. Then it removes them.
+func (b *bench) bare() time.Duration {
+	d := newDirect(b.engine.Host)
+	defer d.http.CloseIdleConnections()
+	ids := make([]string, b.services)
+	begun := time.Now()
+	b.all(func(i int) (err error) {
+		ids[i], err = d.run(b.Context(), fmt.Sprintf("bare-s%d", i), b.name+"_default", b.image)
+		return err
+	})
+	var last time.Time
+	b.patiently("bare containers to be healthy", func() bool {
+		for _, id := range ids {
+			_, healthy := b.life(d, id)
+			if healthy.IsZero() {
+				return false
+			}
+			if healthy.After(last) {
+				last = healthy
+			}
+		}
+		return true
+	})
+	b.all(func(i int) error {
+		return d.call(b.Context(), http.MethodDelete, "/containers/"+ids[i]+"?force=true&v=true", nil, nil)
+	})
+	return last.Sub(begun)
+}
+
+// all calls f for every service, as many at once as davit would change.
+func (b *bench) all(f func(i int) error) {
+	var wait sync.WaitGroup
+	room := make(chan struct{}, parallelStacks)
+	problems := make([]error, b.services)
+	for i := range b.services {
+		room <- struct{}{}
+		wait.Go(func() {
+			problems[i] = f(i)
+			<-room
+		})
+	}
+	wait.Wait()
+	for _, err := range problems {
+		if err != nil {
+			b.Fatalf("direct calls: %v", err)
+		}
+	}
+}
+
+// remove takes all containers of the stack away, as quickly as can be.
+func (b *bench) remove() {
+	d := newDirect(b.engine.Host)
+	defer d.http.CloseIdleConnections()
+	all, err := b.engine.Containers(b.Context(), b.name)
+	if err != nil {
+		b.Fatalf("%v", err)
+	}
+	for _, c := range all {
+		if err := d.call(b.Context(), http.MethodDelete, "/containers/"+c.ID+"?force=true&v=true", nil, nil); err != nil {
+			b.Fatalf("%v", err)
+		}
+	}
+}
+
+// directory has the compose file of the newest edit.
+func (b *bench) directory() string {
+	dir := filepath.Join(b.bed.Dir, "by-others-"+b.name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		b.Fatalf("%v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "compose.yaml"), []byte(b.file()), 0o644); err != nil {
+		b.Fatalf("%v", err)
+	}
+	return dir
+}
+
+// byCompose lets Docker Compose itself replace every service.
+func (b *bench) byCompose(rounds int) []time.Duration {
+	compose := b.bed.Composer()
+	compose.Run(b.directory(), "up", "-d", "--wait")
+	var out []time.Duration
+	for range rounds {
+		b.edits++
+		dir, begun := b.directory(), time.Now()
+		compose.Run(dir, "up", "-d")
+		_, healthy := b.lives()
+		out = append(out, healthy.Sub(begun))
+	}
+	return out
+}
+
+// byScript lets docker-rollout replace the services that Compose has left, one by one.
+func (b *bench) byScript(script string, rounds int) []time.Duration {
+	var out []time.Duration
+	for range rounds {
+		b.edits++
+		dir, begun := b.directory(), time.Now()
+		for i := range b.services {
+			command := exec.CommandContext(b.Context(), script, "-f", "compose.yaml", fmt.Sprintf("s%d", i))
+			command.Dir, command.Env = dir, append(os.Environ(), "DOCKER_HOST="+b.engine.Host)
+			if output, err := command.CombinedOutput(); err != nil {
+				b.Fatalf("docker-rollout: %v\n%s", err, output)
+			}
+		}
+		_, healthy := b.lives()
+		out = append(out, healthy.Sub(begun))
+	}
+	return out
+}
+
+// String is a row of the report.
+func (r replacement) String() string {
+	davit, own := median(pick(r.davit, same)), median(pick(r.own, same))
+	row := fmt.Sprintf("| %d | %s | %s | %s | %s (%.2f) | %s (%.2f) |", r.services, seconds(davit), seconds(own), milliseconds(davit-own),
+		seconds(median(pick(r.bare, same))), ratio(davit, median(pick(r.bare, same))),
+		seconds(median(pick(r.compose, same))), ratio(davit, median(pick(r.compose, same))))
+	if r.script == nil {
+		return row + " not on PATH |"
+	}
+	return row + fmt.Sprintf(" %s (%.2f) |", seconds(median(pick(r.script, same))), ratio(davit, median(pick(r.script, same))))
+}
+
+func same(d time.Duration) time.Duration { return d }
