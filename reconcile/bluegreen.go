@@ -15,7 +15,7 @@ func (p *planner) atOnce(u *unit) bool {
 // containers before all of them are ready, and then everything goes to them by one table
 // of the edge. It is the last step of a canary without those before it.
 func (p *planner) blueGreen(u *unit) {
-	c := canary{planner: p, u: u, old: u.fleet.old, barrier: slices.Clone(u.back), own: map[Replica]int{}, crew: p.places(u)}
+	c := canary{planner: p, u: u, old: u.fleet.old, barrier: slices.Clone(u.back), own: map[Replica]int{}, crew: p.places(u), hurried: p.awake(u)}
 	c.begin()
 	if len(c.crew) > 0 {
 		c.takeOver()

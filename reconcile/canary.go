@@ -205,6 +205,9 @@ type canary struct {
 	// says that it is at just that weight.
 	reached int
 	exact   bool
+	// hurried is true for a crew that runs already, and for which others wait: what is
+	// done to it besides comes when it serves.
+	hurried bool
 	// held is the hold that everything after it waits for.
 	held []int
 }
@@ -343,7 +346,9 @@ func (c *canary) raise(n int) []Replica {
 		if s.made > 0 {
 			after = append(after, s.made)
 		}
-		c.own[s.replica] = c.keepUp(c.u, *s, c.rise(c.u, *s, after))
+		if c.own[s.replica] = c.rise(c.u, *s, after); !c.hurried {
+			c.own[s.replica] = c.keepUp(c.u, *s, c.own[s.replica])
+		}
 	}
 	var out []Replica
 	for _, s := range c.crew[:c.up] {
@@ -375,6 +380,11 @@ func (c *canary) takeOver() []int {
 		}
 	}
 	served := c.handOver(c.u, batch{slots: c.crew, old: c.old}, ends)
+	for i := range c.crew {
+		if c.hurried {
+			c.u.last = append(c.u.last, c.keepUp(c.u, c.crew[i], served...))
+		}
+	}
 	for _, x := range c.old {
 		c.u.last = append(c.u.last, c.retire(c.u, x, served...))
 	}

@@ -311,12 +311,12 @@ func (p *planner) introduced(u *unit, s slot, after ...int) int {
 }
 
 // keepUp plans that s, which has passed its gate, comes back by itself as it is declared.
-func (p *planner) keepUp(u *unit, s slot, after int) int {
+func (p *planner) keepUp(u *unit, s slot, after ...int) int {
 	if !s.policy {
-		return after
+		return after[len(after)-1]
 	}
 	policy := declaredRestart(u.Config)
-	return p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, after)
+	return p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, after...)
 }
 
 // retire plans the end of c's service, which is a lasting stop unless it is a running
