@@ -292,6 +292,34 @@ func TestARestartInPlaceKeepsNoStandby(t *testing.T) {
 	})
 }
 
+func TestARunningStandbyCountsForNoBudgetAndRunsNoHooksToReturn(t *testing.T) {
+	more := "    post_start: [{command: [/app, warm]}]\n"
+	guarded := func(tag string) string {
+		return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, min_available: 1}", 1) + more
+	}
+	withSets(t, guarded("1.0"), func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", guarded("1.1"))
+		h.pass(time.Minute)
+		for _, c := range h.observe().Containers {
+			if c.ImageRef == "shop:1.1" {
+				h.engine.Interrupt(nil)
+				h.engine.RemoveByHand(c.ID)
+				break
+			}
+		}
+		h.expect("status", standbys(h), "1/2 ready, 2 standing by")
+		h.pass(time.Minute)
+		h.expect("status", standbys(h), "2/2 ready, 2 standing by")
+		h.engine.ClearLog()
+		h.push("", guarded("1.0"))
+		h.pass(time.Minute)
+		h.expect("made, started, stopped", fresh(h), "")
+		if log := h.acts(); strings.Contains(log, "warm") || strings.Contains(log, "run ") {
+			t.Errorf("a hook of a start was run without one:\n%s", log)
+		}
+	})
+}
+
 // TestASetKilledAtAnyMutationConverges is the story of crashes for sets.
 func TestASetKilledAtAnyMutationConverges(t *testing.T) {
 	t.Parallel()
