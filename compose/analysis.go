@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -154,6 +155,42 @@ func analysis(into **Analysis) setter {
 		*into = &a
 		return errs
 	}
+}
+
+// analysisMistakes are what keeps batches of a service from being judged. Published says
+// whether it has ports at which requests are counted.
+func (s ServiceSettings) analysisMistakes(published bool) []keyError {
+	const key = extension + ".analysis"
+	switch {
+	case s.Analysis == nil:
+		return nil
+	case s.Strategy == StrategyCanary:
+		return []keyError{{key, errors.New("judges batches: that of a canary is canary.analysis")}}
+	case published:
+		return nil
+	}
+	for _, m := range s.Analysis.Metrics {
+		if m.Kind == MetricErrorRate || m.Kind == MetricP99 {
+			return []keyError{{key, fmt.Errorf("%s is counted at published ports, and this service publishes none: name other metrics", m.Name)}}
+		}
+	}
+	return nil
+}
+
+// Alone is the analysis of a release beside which nothing of the stable one runs: its
+// errors are held against none at all, and what only a comparison bounds is left out.
+func (a Analysis) Alone() Analysis {
+	var out []Metric
+	for _, m := range a.Metrics {
+		if m.Kind == MetricErrorRate && m.OverStable != nil && (m.Max == nil || *m.OverStable < *m.Max) {
+			m.Max = m.OverStable
+		}
+		if m.OverStable = nil; m.Max != nil || m.Min != nil {
+			out = append(out, m)
+		}
+	}
+	a.Metrics = out
+	return a
 }
 
 // maxMetrics is more than anybody reads at night.

@@ -119,3 +119,53 @@ func TestMistakesInAnAnalysis(t *testing.T) {
 		}
 	}
 }
+
+func TestAnalysisOfBatches(t *testing.T) {
+	s := settingsOf(t, `ports: ["80:80"], x-davit: {analysis: {interval: 5s}}`)
+	if s.Analysis == nil || s.Analysis.Interval != 5*time.Second || len(s.Analysis.Metrics) != 3 {
+		t.Errorf("got %+v", s.Analysis)
+	}
+	s = settingsOf(t, `x-davit: {analysis: {metrics: [restarts]}}`) // which takes no port
+	if s.Analysis == nil || len(s.Analysis.Metrics) != 1 {
+		t.Errorf("got %+v", s.Analysis)
+	}
+	for name, c := range map[string]struct{ block, want string }{
+		"of a canary": {"ports: [80], x-davit: {strategy: canary, canary: {steps: [{weight: 5}]}, analysis: {}}", "x-davit.analysis: judges batches: that of a canary is canary.analysis"},
+		"no port":     {"x-davit: {analysis: {}}", "x-davit.analysis: error_rate is counted at published ports, and this service publishes none: name other metrics"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := write(t, one("services:\n  a:\n    {image: a, "+c.block+"}\n"))
+			_, err := Load(t.Context(), find(t, root), options(root))
+			if err == nil || !strings.Contains(err.Error(), "compose.yaml:3: services.a."+c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWithNothingToCompareWithErrorsAreHeldAgainstNone(t *testing.T) {
+	point, five, half := 0.01, 0.05, 0.5
+	a := Analysis{Metrics: []Metric{
+		{Kind: MetricErrorRate, Name: "compared", OverStable: &point},
+		{Kind: MetricErrorRate, Name: "both", OverStable: &point, Max: &five},
+		{Kind: MetricErrorRate, Name: "bounded", Max: &five},
+		{Kind: MetricP99, Name: "slower", OverStable: &half},
+		{Kind: MetricP99, Name: "slow", OverStable: &half, Max: &five},
+		{Kind: MetricPrometheus, Name: "asked", Min: &five},
+	}}
+	got := map[string]float64{}
+	for _, m := range a.Alone().Metrics {
+		if m.OverStable != nil {
+			t.Errorf("%s is compared", m.Name)
+		}
+		if got[m.Name] = -1; m.Max != nil {
+			got[m.Name] = *m.Max
+		}
+	}
+	if want := map[string]float64{"compared": point, "both": point, "bounded": five, "slow": five, "asked": -1}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if a.Metrics[0].OverStable == nil {
+		t.Error("the analysis itself has changed")
+	}
+}

@@ -68,6 +68,7 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 	p.Settings, errs = decodeSettings(real.tree[extension])
 	l.keyErrors("", extension, errs)
 	l.windowRemarks(p.Settings.Windows)
+	l.drillRemarks(p.Settings.Drill)
 	for name := range p.Model.Services {
 		// The image counts as it is, not as its variables are masked.
 		hashed.service(name)["image"] = real.service(name)["image"]

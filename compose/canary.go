@@ -19,6 +19,9 @@ type Canary struct {
 	Steps []CanaryStep
 	// Promotion is who takes the last step. Default PromotionAutomatic.
 	Promotion Promotion
+	// Match are the requests that get the new release whatever the weights say, if they
+	// meet any of them; each step has its containers for them.
+	Match []Match
 	// Analysis judges it while a step is held. Default nil: only time does.
 	Analysis *Analysis
 }
@@ -57,8 +60,9 @@ func (p Promotion) String() string { return [...]string{"automatic", "manual"}[p
 func canary(into **Canary) setter {
 	return func(v any) []keyError {
 		var c Canary
-		errs := decodeBlock(v, []string{"match"}, map[string]setter{
+		errs := decodeBlock(v, nil, map[string]setter{
 			"analysis":  analysis(&c.Analysis),
+			"match":     matches(&c.Match),
 			"replicas":  optional(&c.Replicas, amount),
 			"steps":     canarySteps(&c.Steps),
 			"promotion": word(&c.Promotion, []Promotion{PromotionAutomatic, PromotionManual}),

@@ -98,7 +98,7 @@ func parts(key []byte, tree map[string]any) map[string]string {
 	for k, v := range tree {
 		members, ok := v.(map[string]any)
 		if ok && k == extension {
-			if v = withoutWindows(members); v == nil {
+			if v = withoutTimes(members); v == nil {
 				continue
 			}
 		}

@@ -123,17 +123,25 @@ type recurrence struct {
 }
 
 func (w Window) recurrence() (recurrence, error) {
-	begins, err := schedule(w.Cron)
+	r, err := recurring(w.Cron, w.Zone)
 	if err != nil {
 		return recurrence{}, fmt.Errorf("read window %s: %w", w, err)
 	}
-	r := recurrence{begins: begins, lasts: w.For, zone: time.Local}
-	if w.Zone != "" {
-		if r.zone, err = time.LoadLocation(w.Zone); err != nil {
-			return recurrence{}, fmt.Errorf("read window %s: %w", w, err)
-		}
-	}
+	r.lasts = w.For
 	return r, nil
+}
+
+// recurring is a cron line by the clocks of a zone, "" for the host's own.
+func recurring(line, zone string) (recurrence, error) {
+	begins, err := schedule(line)
+	if err != nil {
+		return recurrence{}, err
+	}
+	r := recurrence{begins: begins, zone: time.Local}
+	if zone != "" {
+		r.zone, err = time.LoadLocation(zone)
+	}
+	return r, err
 }
 
 // covers reports whether the moment lies in one of the windows. The moment in which

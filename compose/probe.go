@@ -20,14 +20,19 @@ type Probes struct {
 	Startup *Probe
 	// Readiness says whether a container can serve.
 	Readiness *Probe
+	// Liveness says whether a container in service has to be replaced. No gate asks it.
+	Liveness *Probe `json:",omitempty"`
 }
 
-// Declared reports whether there is any.
+// Declared reports whether there is any that a gate asks.
 func (p Probes) Declared() bool { return p.Startup != nil || p.Readiness != nil }
+
+// Lasting reports whether there is any that is asked for as long as a container serves.
+func (p Probes) Lasting() bool { return p.Readiness != nil || p.Liveness != nil }
 
 // Dialled reports whether any of them needs to reach the container over a network.
 func (p Probes) Dialled() bool {
-	return p.Startup != nil && len(p.Startup.Exec) == 0 || p.Readiness != nil && len(p.Readiness.Exec) == 0
+	return slices.ContainsFunc([]*Probe{p.Startup, p.Readiness, p.Liveness}, func(one *Probe) bool { return one != nil && len(one.Exec) == 0 })
 }
 
 // Probe is one way of looking at a container, again and again. Exactly one of HTTP,
@@ -99,7 +104,9 @@ const (
 // probes accepts the mapping from the kinds of probe to the probes.
 func probes(into *Probes) setter {
 	return func(v any) []keyError {
-		return decodeBlock(v, []string{"liveness"}, map[string]setter{"startup": probe(&into.Startup), "readiness": probe(&into.Readiness)})
+		return decodeBlock(v, nil, map[string]setter{
+			"startup": probe(&into.Startup), "readiness": probe(&into.Readiness), "liveness": probe(&into.Liveness),
+		})
 	}
 }
 
@@ -272,13 +279,16 @@ func (p Probes) mistakes(c types.ServiceConfig) []keyError {
 	for _, named := range []struct {
 		key   string
 		probe *Probe
-	}{{"startup", p.Startup}, {"readiness", p.Readiness}} {
+	}{{"startup", p.Startup}, {"readiness", p.Readiness}, {"liveness", p.Liveness}} {
 		if named.probe == nil {
 			continue
 		}
 		if err := named.probe.mistake(c.NetworkMode); err != nil {
 			errs = append(errs, keyError{extension + ".probes." + named.key, err})
 		}
+	}
+	if p.Liveness != nil && p.Liveness.Success != 1 {
+		errs = append(errs, keyError{extension + ".probes.liveness.success", errors.New("must be 1: a container that lives is not brought back to life")})
 	}
 	return errs
 }
@@ -299,7 +309,7 @@ func (p *Probe) mistake(networkMode string) error {
 // probesOfOneShots refuses probes of services whose end is what others wait for.
 func (l *loading) probesOfOneShots(p *Project) {
 	for _, s := range p.Services {
-		if s.OneShot && s.Settings.Probes.Declared() {
+		if s.OneShot && (s.Settings.Probes.Declared() || s.Settings.Probes.Lasting()) {
 			l.problem("services."+s.Name+"."+extension+".probes",
 				errors.New("others wait for the end of this service, and what ends is not probed"))
 		}

@@ -102,8 +102,9 @@ func TestMistakesInProbes(t *testing.T) {
 		"two things to probe with":  {"x-davit: {probes: {startup: {tcp: 1, exec: [/a]}}}", "services.a.x-davit.probes.startup: needs exactly one of"},
 		"no port":                   {"x-davit: {probes: {readiness: {http: {path: /x}}}}", "services.a.x-davit.probes.readiness: needs the port"},
 		"no gRPC port":              {"x-davit: {probes: {readiness: {grpc: {service: x}}}}", "services.a.x-davit.probes.readiness: needs the port"},
-		"liveness":                  {"x-davit: {probes: {liveness: {tcp: 1}}}", "services.a.x-davit.probes.liveness: not supported by this version of davit"},
-		"an unknown kind":           {"x-davit: {probes: {ready: {tcp: 1}}}", "services.a.x-davit.probes.ready: unknown key: there are readiness, startup"},
+		"two lives":                 {"x-davit: {probes: {liveness: {tcp: 1, success: 2}}}", "services.a.x-davit.probes.liveness.success: must be 1"},
+		"liveness of nothing":       {"x-davit: {probes: {liveness: {}}}", "services.a.x-davit.probes.liveness: needs exactly one of http, tcp, grpc and exec"},
+		"an unknown kind":           {"x-davit: {probes: {ready: {tcp: 1}}}", "services.a.x-davit.probes.ready: unknown key: there are liveness, readiness, startup"},
 		"a misspelt key":            {"x-davit: {probes: {readiness: {tcp: 1, periodSeconds: 1}}}", "services.a.x-davit.probes.readiness.periodSeconds: unknown key"},
 		"a port too many":           {"x-davit: {probes: {readiness: {tcp: 65536}}}", "services.a.x-davit.probes.readiness.tcp: must be a port"},
 		"a path that is none":       {"x-davit: {probes: {readiness: {http: {port: 1, path: ready}}}}", "services.a.x-davit.probes.readiness.http.path: must be a path"},
@@ -140,6 +141,16 @@ services:
 	_, err := Load(t.Context(), find(t, root), options(root))
 	if err == nil || !strings.Contains(err.Error(), "compose.yaml:3: services.job.x-davit.probes: others wait for the end of this service") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestLivenessMakesNothingReady(t *testing.T) {
+	s := settingsOf(t, "x-davit: {probes: {liveness: {tcp: 1}}}")
+	if s.Probes.Declared() || !s.Probes.Lasting() || !s.Probes.Dialled() || s.StableFor != 5*time.Second {
+		t.Errorf("got %+v, stable for %v", s.Probes, s.StableFor)
+	}
+	if l := s.Probes.Liveness; l.Interval != 10*time.Second || l.Timeout != time.Second || l.Success != 1 || l.Failure != 3 {
+		t.Errorf("got %+v", l)
 	}
 }
 

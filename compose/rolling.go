@@ -84,7 +84,8 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.overrides("deploy.rollback_config", rollback, remark)
 	s.remarkSets("deploy.update_config", update, remark)
 	s.remarkSets("deploy.rollback_config", rollback, remark)
-	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(len(c.Ports)+len(b.ports) > 0), s.besideMistakes(c, b))
+	published := len(c.Ports)+len(b.ports) > 0
+	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(published), s.analysisMistakes(published), s.besideMistakes(c, b))
 }
 
 // apply puts what u says into r.
@@ -134,9 +135,9 @@ func numeral(v any) (float64, bool) {
 
 // over puts what the block says over s, for updates and rollbacks alike.
 func (b serviceBlock) over(s *ServiceSettings) {
-	s.Hooks = b.hooks
+	s.Hooks, s.Healing = b.hooks, b.healing
 	set(&s.Strategy, b.strategy)
-	s.Canary = b.canary
+	s.Canary, s.Analysis = b.canary, b.analysis
 	set(&s.ConcurrentWriters, b.concurrentWriters)
 	set(&s.AllowDataMove, b.allowDataMove)
 	if s.Probes = b.probes; s.Probes.Declared() {

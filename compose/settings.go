@@ -26,6 +26,9 @@ type Settings struct {
 	DependsOn []string
 	// Windows are when new content of the stack may go in. Default: always.
 	Windows Windows
+	// Drill is when the stack rehearses its rollback, and what that may risk. Default:
+	// when an operator says so, and nothing.
+	Drill Drill `json:",omitzero"`
 }
 
 // ServiceSettings is a service's x-davit block.
@@ -33,6 +36,9 @@ type ServiceSettings struct {
 	Strategy Strategy
 	// Canary belongs to StrategyCanary, and is nil for any other.
 	Canary *Canary
+	// Analysis judges each batch of an update, of any strategy but StrategyCanary, for
+	// Update.Monitor before the next one. Default nil: only the containers are watched.
+	Analysis *Analysis
 	// ConcurrentWriters says that two containers may write this service's
 	// volumes at once.
 	ConcurrentWriters bool
@@ -69,6 +75,9 @@ type ServiceSettings struct {
 	Update, Rollback Rolling
 	// Probes are davit's own looks at a container. Default none.
 	Probes Probes
+	// Healing is what is done about containers that fail by themselves. Default: they are
+	// replaced, or started again, up to 5 times an hour.
+	Healing Healing `json:",omitzero"`
 	// Hooks are commands of the service for the phases of a release. Default none.
 	Hooks Hooks `json:",omitzero"`
 }

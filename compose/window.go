@@ -155,17 +155,15 @@ func zone(into *string) setter {
 	}
 }
 
-// withoutWindows is a project's block without them: when something may go in is no part
-// of what does, or a change of windows alone would wait for one. It is nil where it says
-// nothing else.
-func withoutWindows(block map[string]any) any {
-	if _, ok := block["windows"]; !ok {
-		return block
-	}
-	if len(block) == 1 {
-		return nil
-	}
+// withoutTimes is a project's block without its windows and drills: when something may go
+// in is no part of what does, or a change of windows alone would wait for one. It is nil
+// where it says nothing else.
+func withoutTimes(block map[string]any) any {
 	rest := maps.Clone(block)
 	delete(rest, "windows")
+	delete(rest, "drill")
+	if len(rest) == 0 && len(block) > 0 {
+		return nil
+	}
 	return rest
 }

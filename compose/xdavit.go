@@ -32,6 +32,7 @@ var (
 type serviceBlock struct {
 	strategy          *Strategy
 	canary            *Canary
+	analysis          *Analysis
 	order             *Order
 	concurrentWriters *bool
 	allowDataMove     *bool
@@ -48,6 +49,7 @@ type serviceBlock struct {
 	drainStreams      *time.Duration
 	ports             portBlocks
 	probes            Probes
+	healing           Healing
 	hooks             Hooks
 }
 
@@ -63,6 +65,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 		"image_wait":      duration(&s.ImageWait, 0),
 		"depends_on":      stackNames(&s.DependsOn),
 		"windows":         windows(&s.Windows),
+		"drill":           drill(&s.Drill),
 	})
 	return s, errs
 }
@@ -72,6 +75,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 	errs := decodeBlock(value, laterService, map[string]setter{
 		"strategy":           optional(&b.strategy, strategy),
 		"canary":             canary(&b.canary),
+		"analysis":           analysis(&b.analysis),
 		"order":              optional(&b.order, order),
 		"concurrent_writers": optional(&b.concurrentWriters, truth),
 		"allow_data_move":    optional(&b.allowDataMove, truth),
@@ -84,6 +88,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 		"monitor":            optional(&b.monitor, atLeast(0)),
 		"ports":              portSettings(&b.ports),
 		"probes":             probes(&b.probes),
+		"healing":            healing(&b.healing),
 		"hooks":              releaseHooks(&b.hooks),
 		"drain": func(v any) []keyError {
 			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})

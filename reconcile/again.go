@@ -35,7 +35,7 @@ func (a *attempt) resume(r Release) {
 	s.history = slices.Clone(s.history)
 	s.history[0] = r
 	s.work.quiet = false
-	if r.Kind == KindDriftFix {
+	if r.Kind == KindDriftFix && a.first.drifts() {
 		s.fixes = append(s.fixes, a.loop.Now())
 	}
 	if a.verdict.Act != ActKeep {

@@ -15,7 +15,11 @@ type analysing struct {
 // analyse begins the analysis of s, nil where none is asked for.
 func (a *attempt) analyse(ctx context.Context, h *holding, s Step) *analysing {
 	declared, _ := a.project.Service(s.Service)
-	if declared.Settings.Canary == nil || declared.Settings.Canary.Analysis == nil {
+	spec := declared.Settings.Analysis
+	if declared.Settings.Canary != nil {
+		spec = declared.Settings.Canary.Analysis
+	}
+	if spec == nil {
 		return nil
 	}
 	out := &analysing{found: make(chan Finding, 1), end: func() {}}
@@ -27,7 +31,9 @@ func (a *attempt) analyse(ctx context.Context, h *holding, s Step) *analysing {
 	var working sync.WaitGroup
 	out.end = func() { cancel(); working.Wait() }
 	c := a.comparison(s)
-	c.Analysis = *declared.Settings.Canary.Analysis
+	if c.Analysis = *spec; len(c.Stable) == 0 {
+		c.Analysis = spec.Alone()
+	}
 	working.Go(func() {
 		f, err := a.loop.Analyst.Analyse(ctx, c, func(text string) {
 			a.loop.mu.Lock()

@@ -39,10 +39,10 @@ type attempt struct {
 	release Release
 	// hookRuns are the runs of hooks since the last good release that the journal knows.
 	hookRuns []HookRun
-	// plan is what was carried out last; fruitless is true when it ended before any
+	// first is what it set out to carry out. plan is what was carried out last; fruitless is true when it ended before any
 	// container was made.
-	plan      Plan
-	fruitless bool
+	first, plan Plan
+	fruitless   bool
 	// leave gives up the place among the stacks that are worked on; nil where there is
 	// none.
 	leave func()
@@ -79,7 +79,9 @@ func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, wha
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		s.work = nil
-		if err != nil && context.Cause(ctx) == nil {
+		if a.goesOnDrill() && a.release.Seq == 0 {
+			l.callOff(s, cmp.Or(context.Cause(ctx), err))
+		} else if err != nil && context.Cause(ctx) == nil {
 			if a.verdict.Act != ActKeep {
 				// What such an attempt leaves behind is nobody's sabotage.
 				s.barred, s.fixes = a.barred(s.backoff.failures) && !errors.Is(err, ErrBudget), nil
@@ -274,6 +276,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		d.Strays = l.strays(in)
 	}
 	d.Data, d.Handover = dataOf(s.history), l.handover(s)
+	d.Healing, d.Touched = s.healing, touched(s.history)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
 	d.Ran, d.Left = lives(s.history)
@@ -291,6 +294,9 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		}
 		if v.Failed != nil {
 			d.From = v.Failed.Version
+		}
+		if v.Away != nil {
+			d.From = v.Away.Version
 		}
 	}
 	return d
@@ -323,6 +329,7 @@ func versionOf(v Verdict, in Situation) string {
 
 // carryOut records the release, executes the plan and records how it ended.
 func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
+	a.first = plan
 	if err := a.write(); errors.Is(err, errGone) {
 		return a.refuse(ctx, err)
 	} else if err != nil {
@@ -382,6 +389,10 @@ func (a *attempt) begin(ctx context.Context) error {
 	a.before = a.goesOn(r)
 	if before := a.before; before.Seq > 0 {
 		r.Seq, r.Started, r.Trigger, r.Actor = before.Seq, before.Started, before.Trigger, before.Actor
+		for i := range r.Services {
+			rec, _ := before.Service(r.Services[i].Name)
+			r.Services[i].Failed = rec.Failed
+		}
 	}
 	if r, err = a.loop.History.Begin(ctx, r); err != nil {
 		return fmt.Errorf("record the start of a release of stack %s: %w", a.stack.name, err)
@@ -402,6 +413,9 @@ func (a *attempt) describe(r *Release) {
 	if v.Act == ActKeep {
 		r.Kind, r.Trigger, r.Actor = KindDriftFix, TriggerDrift, "davit"
 		r.Reason = "what ran had drifted from release #" + fmt.Sprint(v.Current.Seq)
+		if healed := a.first.healed(); len(healed) > 0 {
+			r.Reason, r.Trigger = "healed "+ailments(healed), TriggerHealing
+		}
 		r.Revision, r.Commit = v.Current.Revision, v.Current.Commit
 		r.Author, r.Subject = v.Current.Author, v.Current.Subject
 		if a.errand != nil {
@@ -420,6 +434,8 @@ func (a *attempt) describe(r *Release) {
 		r.Trigger, r.Actor, r.RollbackOf = TriggerFailure, "davit", v.Failed.Seq
 		r.Revision, r.Commit = v.Restore.Revision, v.Restore.Commit
 		r.Author, r.Subject = v.Restore.Author, v.Restore.Subject
+	case KindDrill:
+		a.describeDrill(r)
 	case KindManualRollback:
 		r.Trigger = TriggerCLI
 		r.Revision, r.Commit = v.Restore.Revision, v.Restore.Commit
@@ -457,8 +473,11 @@ func (a *attempt) remember(r Release) {
 	if a.errand != nil {
 		a.errand.seq = r.Seq
 	}
-	if r.Kind == KindDriftFix {
+	if r.Kind == KindDriftFix && a.first.drifts() {
 		s.fixes = append(s.fixes, r.Started)
+	}
+	if r.Kind == KindDrill {
+		s.drill = nil
 	}
 	if a.verdict.Act == ActKeep && s.barred {
 		return // what is declared is waited for still
@@ -487,7 +506,7 @@ func (a *attempt) barred(failures int) bool {
 // housekeeping reports whether a plan only clears away what serves nobody.
 func housekeeping(p Plan) bool {
 	return !slices.ContainsFunc(p.Steps, func(s Step) bool {
-		return s.Kind != StepRemove && s.Kind != StepPrune && !s.Spent && !(s.Kind == StepHook && s.Hook.Leftover)
+		return !s.Clears && s.Kind != StepRemove && s.Kind != StepPrune && !(s.Kind == StepHook && s.Hook.Leftover)
 	})
 }
 

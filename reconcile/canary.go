@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -9,10 +10,14 @@ import (
 	"davit/compose"
 )
 
-// CanaryHold is a canary at its weight.
+// CanaryHold is a canary at its weight, or the replicas of an update that are judged
+// before the next batch.
 type CanaryHold struct {
-	// Step of Of, counted from 1; the last one, of 100 percent, is never held.
+	// Step of Of, counted from 1; the last one, of 100 percent, is never held. Of a batch
+	// they are how many replicas are new, of those that are declared.
 	Step, Of int
+	// Batch is true for what is judged between the batches of an update.
+	Batch bool
 	// Weight is what the canary gets now, in percent.
 	Weight int
 	// For is how long that stays at least. Since is when it began, zero where nobody
@@ -31,11 +36,19 @@ type CanaryHold struct {
 }
 
 // String names the step: "canary step 1 of 3".
-func (h CanaryHold) String() string { return fmt.Sprintf("canary step %d of %d", h.Step, h.Of) }
+func (h CanaryHold) String() string {
+	if h.Batch {
+		return fmt.Sprintf("%d of %d replicas", h.Step, h.Of)
+	}
+	return fmt.Sprintf("canary step %d of %d", h.Step, h.Of)
+}
 
 // text is what the plan says of the hold.
 func (h CanaryHold) text(now time.Time) string {
 	text := fmt.Sprintf("at %d %%", h.Weight)
+	if h.Batch {
+		text = "judged at " + h.String()
+	}
 	left := h.For
 	if !h.Since.IsZero() {
 		left = max(h.For-now.Sub(h.Since), 0).Round(time.Second)
@@ -73,8 +86,11 @@ func (p *planner) weighable(u *unit) (compose.Service, error) {
 	if s.Settings.Strategy == compose.StrategyBlueGreen && (p.desired.Returning || p.desired.Settled) && len(withoutPorts(s, u.edge).Config.Ports) > 0 {
 		s.Settings.Strategy = compose.StrategyRolling // the edge is gone
 	}
-	if s.Settings.Strategy != compose.StrategyCanary || len(u.edge) > 0 {
+	if s.Settings.Strategy != compose.StrategyCanary {
 		return s, nil
+	}
+	if len(u.edge) > 0 {
+		return s, p.matchable(u)
 	}
 	if p.desired.Returning || p.desired.Settled {
 		s.Settings.Strategy = compose.StrategyRolling
@@ -86,6 +102,26 @@ func (p *planner) weighable(u *unit) (compose.Service, error) {
 	}
 	return s, &Stalled{Reason: "service " + u.Name, Err: WithHint(fmt.Errorf("strategy canary is not possible: %s", why),
 		"start an edge and leave via to auto, or take strategy rolling")}
+}
+
+// matchable refuses a canary by header or cookie at ports where nobody reads them.
+func (p *planner) matchable(u *unit) error {
+	if p.desired.Returning || p.desired.Settled || u.Settings.Canary == nil || len(u.Settings.Canary.Match) == 0 {
+		return nil
+	}
+	read := false
+	for _, port := range u.edge {
+		if b, found := p.edge.Balancer(port.Balancer); found {
+			return &Stalled{Reason: "service " + u.Name, Err: WithHint(
+				fmt.Errorf("canary.match is for the edge, and port %d is at %s", port.Target, b), "take match out, or give the port to the edge")}
+		}
+		read = read || port.Network == "tcp" && port.Speaks != compose.PortTCP
+	}
+	if !read {
+		return &Stalled{Reason: "service " + u.Name, Err: WithHint(
+			errors.New("canary.match looks at requests, and none of its ports is read as HTTP"), "leave protocol to auto, or take match out")}
+	}
+	return nil
 }
 
 // stable are the containers of u that run something else and get what is new, but for
@@ -314,14 +350,25 @@ func (c *canary) take(i int, step compose.CanaryStep) {
 	h, after := c.hold(i, crew), c.risen()
 	if i != c.reached || !c.exact || c.at() < len(crew) {
 		reason := fmt.Sprintf("%d %% to %s, %s", step.Weight, c.releases(crew), h)
+		if n := len(c.matches(step)); n > 0 {
+			reason = fmt.Sprintf("%d %% and whoever asks for it to %s, %s", step.Weight, c.releases(crew), h)
+		}
 		if step.Hold > 0 {
 			reason += ", hold " + brief(step.Hold)
 		}
 		after = []int{c.add(Step{Kind: StepShift, Service: c.u.Name, Reason: reason + c.edge.at(c.u.edge),
-			Shift: Shift{Ports: c.u.edge, To: crew, Limits: c.u.Drain, Weight: step.Weight}}, after...)}
+			Shift: Shift{Ports: c.u.edge, To: crew, Limits: c.u.Drain, Weight: step.Weight, Match: c.matches(step)}}, after...)}
 	}
 	c.held = []int{c.add(Step{Kind: StepHold, Service: c.u.Name, Hold: h, Reason: h.text(c.now),
 		Gate: c.u.probed(Gate{Kind: GateMonitor, StableFor: math.MaxInt64, MayComplete: c.u.mayComplete()})}, after...)}
+}
+
+// matches are the requests that get the canary whatever its weight; at the last step all do.
+func (c *canary) matches(step compose.CanaryStep) []compose.Match {
+	if step.Weight == 100 {
+		return nil
+	}
+	return c.u.Settings.Canary.Match
 }
 
 // risen are the steps after which all of the crew so far are ready, and may go on.

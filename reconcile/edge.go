@@ -67,6 +67,9 @@ type Route struct {
 	// Weights are the shares of releases in what is new, by their sequence numbers; a
 	// release that is not named gets nothing. Without any, releases do not matter.
 	Weights map[int64]int
+	// Match are the requests that get the releases of Matched whatever the weights say.
+	Match   []compose.Match
+	Matched []int64
 }
 
 // Member is a container behind a route. An address alone is no identity: engines deal
@@ -235,6 +238,9 @@ func (t EdgeTable) essence() []Route {
 		if r.Ports = essence(r.Ports); len(r.Weights) == 0 {
 			r.Weights = nil
 		}
+		if len(r.Match) == 0 {
+			r.Match, r.Matched = nil, nil
+		}
 		members := []Member{}
 		for _, m := range r.Members {
 			m.Requests, m.Streams, m.Ejected = 0, 0, ""
@@ -276,6 +282,8 @@ type Shift struct {
 	// Weight is the percentage of what is new that To get, while the other members get the
 	// rest; 0 is no weighing, among the members that are left.
 	Weight int
+	// Match are the requests that To get all the same, with a weight.
+	Match []compose.Match
 }
 
 // Shifted is t after the shift of a service, to being the members for s.To. What the
@@ -283,7 +291,8 @@ type Shift struct {
 func (t EdgeTable) Shifted(stack, service string, s Shift, to []Member, now time.Time) EdgeTable {
 	out, r := t, Route{}
 	r, _ = t.Route(stack, service)
-	r.Ports, r.Members, r.Weights = s.Ports, slices.Clone(r.Members), nil
+	r.Ports, r.Members = s.Ports, slices.Clone(r.Members)
+	r.Weights, r.Match, r.Matched = nil, nil, nil
 	for _, m := range to {
 		r.Members = append(slices.DeleteFunc(r.Members, func(o Member) bool { return o.Container == m.Container }), m)
 	}

@@ -17,9 +17,12 @@ import (
 func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r := a.release
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
+	r.Recovery = a.recovery(r, result)
 	a.account(ctx, &r, result)
+	a.discarded(&r)
 	r.withHooks(result.Hooks)
 	a.finish(ctx, r)
+	a.healedNow(ctx)
 	a.forget(ctx)
 	kind, text := EventReleaseSucceeded, fmt.Sprintf("release #%d %s succeeded", r.Seq, r.Version)
 	switch r.Kind {
@@ -31,6 +34,9 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 		text += "; left where the failed release put them: " + strings.Join(a.moved, ", ")
 	}
 	a.loop.Emit(a.event(kind, SeverityInfo, text))
+	if a.verdict.Away != nil {
+		a.tellDrill(r)
+	}
 	a.loop.keepImages(ctx, r)
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
@@ -125,6 +131,7 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	a.account(ctx, &r, result)
 	a.blame(ctx, &r, result)
 	r.withHooks(result.Hooks)
+	a.healedNow(ctx)
 	if err := a.conclude(ctx, r, f); err != nil {
 		return err
 	}
@@ -134,6 +141,12 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	if a.verdict.Act == ActDeploy || a.verdict.Kind == KindRollback {
 		a.loop.Emit(a.event(EventHeld, SeverityWarning, "held: this content is not tried again before it changes or an operator says retry"))
 		return nil
+	}
+	if a.goesOnDrill() {
+		return nil // and comes back at once
+	}
+	if a.first.heals(f.Step.Service) {
+		return nil // the service has a pause of its own, and nothing else is to wait for that
 	}
 	// What keeps the last good release up failed itself: try again, but not at once.
 	return fmt.Errorf("%s: %s", r.Kind, f.Reason)
@@ -167,7 +180,11 @@ func (a *attempt) blame(ctx context.Context, r *Release, result Result) {
 		if rec.Name == result.Failure.Step.Service {
 			rec.Logs, rec.Outcome = result.Failure.Logs, result.Failure.Reason
 		}
-		if a.verdict.Act == ActKeep || slices.Contains(stay, rec.Name) {
+		if a.verdict.Act == ActKeep {
+			a.unhealed(rec, result)
+			continue
+		}
+		if slices.Contains(stay, rec.Name) {
 			continue
 		}
 		rec.Containers = nil
@@ -261,11 +278,14 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	a.burnt = a.irreversible(result)
 	a.fruitless = a.plan.prepares(result.Done) && !a.hooked(result)
 	a.finish(ctx, r)
+	a.loop.mu.Lock()
 	if a.fruitless {
-		a.loop.mu.Lock()
 		a.stack.fruitless = r.Seq
-		a.loop.mu.Unlock()
 	}
+	if len(a.first.healed()) > 0 {
+		a.stack.fixes = append(a.stack.fixes, r.Finished) // it does not count as an attempt to heal
+	}
+	a.loop.mu.Unlock()
 	if a.news(r) {
 		a.loop.Emit(a.event(EventReleaseEnded, SeverityWarning, fmt.Sprintf("release #%d %s %s: %s", r.Seq, r.Version, r.Outcome, r.Failure)))
 	}
@@ -275,7 +295,7 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 // refuse records that the release could not be begun as asked. Nothing changed.
 func (a *attempt) refuse(ctx context.Context, cause error) error {
 	a.project = a.in.Declared
-	if a.project == nil || a.verdict.Act != ActReturn || a.verdict.Kind == KindAutoRollback {
+	if a.project == nil || a.verdict.Act != ActReturn || a.verdict.Kind == KindAutoRollback || a.verdict.Away != nil {
 		return &Stalled{Reason: "cannot be restored", Err: cause}
 	}
 	if err := a.begin(ctx); err != nil {

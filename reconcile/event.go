@@ -29,9 +29,11 @@ const (
 	EventReleaseEnded     EventKind = "ReleaseEnded" // cancelled, superseded, interrupted, refused
 	EventRolledBack       EventKind = "RolledBack"
 	EventHeld             EventKind = "Held"
-	EventReleased         EventKind = "Released" // a hold, pin or suspension ended
-	EventPromoted         EventKind = "Promoted" // an operator let a canary go on
-	EventAborted          EventKind = "Aborted"  // an operator put an end to a canary
+	EventReleased         EventKind = "Released"     // a hold, pin or suspension ended
+	EventPromoted         EventKind = "Promoted"     // an operator let a canary go on
+	EventAborted          EventKind = "Aborted"      // an operator put an end to a canary
+	EventDrillEnded       EventKind = "DrillEnded"   // the stack is back from it
+	EventDrillSkipped     EventKind = "DrillSkipped" // one that was ordered, or due, was not held
 	EventPinned           EventKind = "Pinned"
 	EventSuspended        EventKind = "Suspended"
 	EventWaiting          EventKind = "Waiting"
@@ -42,6 +44,7 @@ const (
 	EventAdopted          EventKind = "Adopted"
 	EventForeignChange    EventKind = "ForeignChange"
 	EventReplicaFailed    EventKind = "ReplicaFailed" // and its release goes on with another one
+	EventDegraded         EventKind = "Degraded"      // a service fails by itself, and is not healed any more
 	EventStopped          EventKind = "StoppedByOperator"
 	EventNewRevision      EventKind = "NewRevision"
 	EventSourceFailed     EventKind = "SourceFailed"

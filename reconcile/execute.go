@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"time"
 
 	"davit/compose"
 )
@@ -53,6 +54,9 @@ type Result struct {
 	Containers map[Replica]string
 	// Gates holds the verdict on each service whose gate passed, in words.
 	Gates map[string]string
+	// Served is when the last replica that the plan brings was ready and had what it was to
+	// get; zero for a plan that brings none.
+	Served time.Time
 	// Begun are the IDs of the steps that were begun, however they ended.
 	Begun []int
 	// Hooks is what became of each service's hooks that ended well, and what they said.

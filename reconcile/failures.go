@@ -11,12 +11,14 @@ import (
 // the rollback itself.
 func failedContainers(history []Release) map[string]bool {
 	out := map[string]bool{}
-	succeeded := false
+	succeeded, healed := false, map[string]bool{}
 	for _, r := range history {
 		for _, s := range r.Services {
 			for _, id := range s.Failed {
-				out[id] = !succeeded
+				out[id] = !succeeded && !(r.Kind == KindDriftFix && healed[s.Name])
 			}
+			// Of what was replaced because it failed, or failed in its place, the last is enough.
+			healed[s.Name] = healed[s.Name] || r.Kind == KindDriftFix && len(s.Failed) > 0
 		}
 		switch r.Kind {
 		case KindDeploy, KindRollback, KindManualRollback, KindAdopt:

@@ -22,7 +22,8 @@ type fleet struct {
 	resting []Container
 	// spare are stopped and not needed.
 	spare []Container
-	// parked are stopped because an operator wants it so.
+	// parked are stopped because an operator wants it so, or because they failed by
+	// themselves and are not to be started again now.
 	parked []Container
 	// missing is how many replicas have to be created.
 	missing int
@@ -43,11 +44,18 @@ func (p *planner) muster(u *unit) fleet {
 			continue
 		}
 		alive := c.Running() || c.State == Restarting
-		switch matches := !p.failed(c) && u.made(c) && !p.forsaken(u, c) && u.published(c); {
-		case matches && p.wornOut(c):
+		matches := !p.failed(c) && u.made(c) && !p.forsaken(u, c) && u.published(c)
+		var ill *Ailment
+		if matches {
+			ill = p.treat(u, c)
+		}
+		switch {
+		case matches && alive && ill != nil && ill.Replaced, matches && p.wornOut(c):
 			f.old = append(f.old, c)
 		case matches && (alive || u.completed(c)):
 			f.current = append(f.current, c)
+		case matches && ill != nil && !ill.Healed:
+			f.parked = append(f.parked, c)
 		case matches && c.State != Dead:
 			f.idle = append(f.idle, c)
 		case p.rests(u, c):

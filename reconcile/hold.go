@@ -99,7 +99,7 @@ func (l *Loop) disturbed(s *stack) {
 	if t := l.observed.Edge; t == nil || t.Away != "" {
 		return
 	}
-	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && l.observed.At.After(h.entered) }) {
+	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && !h.hold.Batch && l.observed.At.After(h.entered) }) {
 		if r, _ := l.observed.Edge.Route(s.name, service); len(r.Weights) == 0 {
 			s.work.cancel(errUnweighed)
 		}

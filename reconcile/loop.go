@@ -61,6 +61,8 @@ type Options struct {
 	// Edge owns host ports; nil where Docker publishes them all. The Executor works with
 	// the same.
 	Edge *Switchboard
+	// Attendant makes lasting probes; nil where nobody does.
+	Attendant Attendant
 	// Analyst judges canaries; nil where no content asks for that.
 	Analyst Analyst
 	// PortHolder names who listens at a port of the host, "" where that cannot be found
@@ -115,6 +117,8 @@ type Loop struct {
 	engineErr error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
+	// charts are what was seen of containers over time.
+	charts charts
 	// edgeNews is what is to be told of the edge.
 	edgeNews edgeNews
 	// handedOver are the stacks whose ports an operator lets the edge have, with the

@@ -122,6 +122,36 @@ func TestAManualCanaryWaitsForSomebody(t *testing.T) {
 	})
 }
 
+// What is not waited for makes no progress either.
+func TestACanaryThatWasHeldForLongIsStillPromotedWithMoreReplicas(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		three := func(tag string) string { return manualOf(tag) + "    deploy: {replicas: 3}\n" }
+		h.push("v1.0.1", three("1.0"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", three("1.1"))
+		h.pass(24 * time.Hour)
+		if err := h.loop.Promote(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.0.1 succeeded\n#3 deploy v1.1.0 succeeded")
+		h.expect("shares", shared(h, edge), "")
+	})
+}
+
+// The delay between batches may be longer than a replica may take.
+func TestADelayIsNoLackOfProgress(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:1.1", healthy())
+		h.push("v1.0.0", replicated("1.0", 2, "delay: 1h", ""))
+		h.pass(time.Minute)
+		h.push("v1.1.0", replicated("1.1", 2, "delay: 1h", ""))
+		h.pass(2 * time.Hour)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+	})
+}
+
 func TestPromotingEndsOneHoldOnly(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", canaryOf("1.1"))
@@ -347,6 +377,36 @@ func TestAnEdgeThatLosesItsTableInAHoldServesAgainAndTheCanaryBeginsAnew(t *test
 	})
 }
 
+func TestAnEngineThatRestartsInAHoldTakesNobodyOutOfService(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", manualOf("1.1"))
+		h.pass(24 * time.Hour)
+		h.engine.StopDaemon()
+		h.pass(5 * time.Second)
+		h.engine.StartDaemon()
+		h.pass(10 * time.Second)
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2")
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		if n := edge.Serving("web"); n != 2 {
+			t.Errorf("%d replicas serve", n)
+		}
+	})
+}
+
+func TestAStableReplicaThatCrashesInAHoldServesAgain(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", manualOf("1.1"))
+		h.pass(24 * time.Hour)
+		h.engine.Kill(h.by()["shop-web-1"].ID)
+		h.pass(10 * time.Second)
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2")
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		if n := edge.Serving("web"); n != 2 {
+			t.Errorf("%d replicas serve", n)
+		}
+	})
+}
+
 func TestAChangeOfTheCanaryAloneRestartsNothing(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.engine.ClearLog()
@@ -387,4 +447,38 @@ func TestACanaryKilledAtAnyMutationConverges(t *testing.T) {
 			t.Logf("%d mutations, killed before and after each", mutations)
 		})
 	}
+}
+
+func TestWhoAsksForACanaryIsToldToTheEdge(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		asked := func() string {
+			table, err := edge.Look(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _ := table.Route("shop", "web")
+			return fmt.Sprint(r.Match, r.Matched)
+		}
+		matching := func(tag string) string {
+			return strings.Replace(canaryOf(tag), "canary: {steps", "canary: {match: [{header: X-Canary, value: \"on\"}, {cookie: canary}], steps", 1)
+		}
+		h.push("v1.1.0", matching("1.1"))
+		h.pass(30 * time.Second)
+		h.expect("shares", shared(h, edge), "#1 95, #2 5")
+		h.expect("asked", asked(), "[header X-Canary: on cookie canary] [2]")
+		h.stop()
+		h.boot()
+		h.pass(time.Minute)
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.expect("asked", asked(), "[header X-Canary: on cookie canary] [2]")
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("asked of nobody", asked(), "[] []")
+		h.push("v1.2.0", matching("1.2"))
+		h.pass(10 * time.Minute)
+		h.expect("edge", routes(h, edge), "web [80]: web/3")
+		h.expect("asked in the end", asked(), "[] []")
+	})
 }

@@ -61,6 +61,8 @@ type crashStory struct {
 	edged bool
 	// whole is true where no two releases are to be handed work at once.
 	whole bool
+	// judged is true on one whose agents analyse.
+	judged bool
 }
 
 var errKilled = errors.New("killed")
@@ -84,6 +86,10 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 		var edge *enginetest.Edge
 		if s.edged {
 			edge = h.giveEdge()
+		}
+		if s.judged {
+			h.remembers()
+			h.analyses(edge)
 		}
 		h.push("v1.0.0", s.first)
 		h.pass(2 * time.Minute)

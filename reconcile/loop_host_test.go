@@ -76,8 +76,11 @@ func (h *host) boot() {
 	ctx, cancel := context.WithCancel(context.Background())
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	executor := rollout.New(rollout.Options{Engine: h.engine, Prober: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})
+	var loop *reconcile.Loop
+	vigil := rollout.NewVigil(executor, func(stack string) { loop.Wake(stack, reconcile.TriggerDrift) })
 	options := reconcile.Options{
-		Instance: "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
+		Attendant: vigil,
+		Instance:  "here", Engine: counted{h.engine, &h.looks}, Registry: h, Keeper: h.engine, Executor: executor,
 		History: h.record, Decisions: h.record, Journal: h.record, Files: h.files, Scrub: h.scrub, Logger: logger, AdoptMode: h.adopt, ObserveOnly: h.observeOnly,
 		Emit: func(e reconcile.Event) {
 			h.mu.Lock()
@@ -88,9 +91,10 @@ func (h *host) boot() {
 	if h.adjust != nil {
 		h.adjust(&options)
 	}
-	loop := reconcile.New(options)
+	loop = reconcile.New(options)
 	var running sync.WaitGroup
 	running.Go(func() { _ = loop.Run(ctx) })
+	running.Go(func() { vigil.Run(ctx) })
 	running.Go(func() {
 		_ = h.engine.Events(ctx, func(c engine.Change) { loop.Wake(c.Stack, reconcile.TriggerDrift) })
 	})

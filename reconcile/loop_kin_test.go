@@ -102,7 +102,7 @@ func TestANetworkMadeAnewIsUndoneByTheRollback(t *testing.T) {
 }
 
 func TestAnUnreadyBystanderIsNoReasonToHoldNewContent(t *testing.T) {
-	const stack = "services:\n  db: {image: \"db:1\"}\n  web: {image: \"web:%s\", depends_on: {db: {condition: service_healthy}}}\n"
+	const stack = "services:\n  db: {image: \"db:1\", x-davit: {healing: off}}\n  web: {image: \"web:%s\", depends_on: {db: {condition: service_healthy}}}\n"
 	simulate(t, func(t *testing.T, h *host) {
 		falls := healthy()
 		falls.UnhealthyAfter = time.Minute

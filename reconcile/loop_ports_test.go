@@ -19,7 +19,7 @@ func (h *host) giveEdge() *enginetest.Edge {
 	edge := enginetest.NewEdge(h.engine)
 	h.adjust = func(o *reconcile.Options) {
 		o.Edge = reconcile.NewSwitchboard(edge)
-		o.Executor = rollout.New(rollout.Options{Engine: h.engine, Edge: o.Edge, Journal: h.record, Preflight: h.disk, Logger: slog.New(slog.DiscardHandler)})
+		o.Executor = rollout.New(rollout.Options{Engine: h.engine, Prober: h.engine, Edge: o.Edge, Journal: h.record, Preflight: h.disk, Logger: slog.New(slog.DiscardHandler)})
 	}
 	h.stop()
 	h.boot()

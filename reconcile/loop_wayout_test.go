@@ -15,7 +15,7 @@ func TestAFixForABrokenNeighbourIsDeployed(t *testing.T) {
 	const shop = `
 services:
   api: {image: "api:%s"}
-  web: {image: "web:1"}
+  web: {image: "web:1", x-davit: {healing: off}}
 `
 	simulate(t, func(t *testing.T, h *host) {
 		h.image("api:1", healthy())

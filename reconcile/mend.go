@@ -99,7 +99,9 @@ func (l *Loop) mended(t EdgeTable, o Observed, resting map[string]bool) EdgeTabl
 
 // refreshed is r with its members as they are by now: without those that do not run
 // any more, and with new identities for those that were started anew. Of a stack that
-// is worked on, the snapshot may be older than what r says.
+// is worked on, the snapshot may be older than what r says; and whoever ended there and is
+// not ready again stays, since nobody would put it back before the work is over, which a
+// canary can hold up for days. The edge sees for itself that it is not there.
 func (r Route) refreshed(o Observed, still bool) Route {
 	members := r.Members
 	r.Members = nil
@@ -111,7 +113,11 @@ func (r Route) refreshed(o Observed, still bool) Route {
 		case i < 0:
 		case still && m.Idle(o.At) && o.Containers[i].aside():
 		default:
-			if again, ok := m.again(o, o.Containers[i]); ok {
+			again, ok := m.again(o, o.Containers[i])
+			if !ok && !still && m.Draining.IsZero() {
+				again, ok = m, true
+			}
+			if ok {
 				r.Members = append(r.Members, again)
 			}
 		}
@@ -127,7 +133,7 @@ func (c Container) aside() bool { return !c.Findable() && c.Restart == "no" }
 // was started anew has to become ready anew.
 func (m Member) again(o Observed, c Container) (Member, bool) {
 	fresh := !c.Started.Equal(m.Started)
-	if !c.Running() || fresh && c.Health != HealthNone && c.Health != Healthy {
+	if !c.Running() || fresh && !c.fit() {
 		return m, false
 	}
 	m.Started, m.Address, m.Process = c.Started, m.addressIn(o, c), c.Process
@@ -145,8 +151,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 	if project == nil {
 		return t
 	}
-	p := &planner{project: project, desired: Desired{Settled: true, Failed: failedContainers(s.history)}}
-	p.desired.Unproven, p.desired.Served = service(s.history)
+	p := recorded(s, project)
 	for _, r := range t.Routes {
 		if _, declared := project.Service(r.Service); r.Stack == s.name && !declared && len(r.Members) == 0 {
 			t = t.with(Route{Stack: r.Stack, Service: r.Service})
@@ -170,6 +175,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 		if !u.whole() || !r.handsOthers(u, o) {
 			r.Members = append(r.Members, missing...)
 		}
+		r = r.relieved(o)
 		switch of := t.served(portsOf(u.Ports, ports)); {
 		case len(r.Members) == 0: // what comes there waits, unless the port is gone
 			r.Ports = slices.DeleteFunc(slices.Clone(r.Ports), func(x compose.PublishedPort) bool {
@@ -194,12 +200,37 @@ func (r Route) handsOthers(u *unit, o Observed) bool {
 	return slices.ContainsFunc(o.Containers, func(c Container) bool { return r.hands(c.ID) && !u.made(c) })
 }
 
+// relieved is r without the members that are known not to be ready, as long as another
+// one is: they come back with their readiness. Where releases have weights none is taken
+// away, since nobody would be left of its release.
+func (r Route) relieved(o Observed) Route {
+	unfit := func(m Member) bool {
+		i := slices.IndexFunc(o.Containers, func(c Container) bool { return c.ID == m.Container })
+		return i >= 0 && m.Draining.IsZero() && o.Containers[i].unfit()
+	}
+	if len(r.Weights) == 0 && slices.ContainsFunc(r.Members, func(m Member) bool { return m.Draining.IsZero() && !unfit(m) }) {
+		r.Members = slices.DeleteFunc(slices.Clone(r.Members), unfit)
+	}
+	return r
+}
+
+// recorded is a planner that only tells what the record of a stack says of containers.
+func recorded(s *stack, project *compose.Project) *planner {
+	p := &planner{project: project, desired: Desired{Project: project, Settled: true, Failed: failedContainers(s.history)}}
+	p.desired.Unproven, p.desired.Served = service(s.history)
+	return p
+}
+
 // inServiceAtEdge reports whether c is one that the record has in service, and that is
 // fit to be handed something.
 func (p *planner) inServiceAtEdge(u *unit, c Container) bool {
-	fit := c.State == Running && (c.Health == HealthNone || c.Health == Healthy)
-	named := p.joined(u, c) && c.Findable()
-	return len(c.Edge) > 0 && fit && named && (u.made(c) || u.image.ID == "" && c.Spec == u.Hash) && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
+	return len(c.Edge) > 0 && c.fit() && p.reliedOn(u, c)
+}
+
+// reliedOn reports whether c runs and is one that the record has in service.
+func (p *planner) reliedOn(u *unit, c Container) bool {
+	named := c.State == Running && p.joined(u, c) && c.Findable()
+	return named && (u.made(c) || u.image.ID == "" && c.Spec == u.Hash) && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
 }
 
 // portsOf are those of the ports that the edge has for containers.

@@ -16,6 +16,8 @@ type Observed struct {
 	Apart string
 	// Edge is what the edge serves; nil where there is none.
 	Edge *EdgeTable
+	// Answering is since when the engine has answered every time it was looked at.
+	Answering time.Time
 }
 
 // Container is a container that carries Compose's project label. Everything is
@@ -81,6 +83,13 @@ type Container struct {
 	// StopByHand is true when it was stopped, and neither this davit nor its own
 	// process ended it.
 	StopByHand bool
+
+	// Probed is what davit's own lasting probes say of it.
+	Probed Probed
+	// Crashes is how often its policy has started it again lately, and Unwell since when its
+	// health check fails, zero while it does not; both as far as this davit has seen.
+	Crashes int
+	Unwell  time.Time
 }
 
 // Mount is something of the host, or a volume, that a container mounts.

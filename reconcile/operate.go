@@ -118,6 +118,7 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 		s.controls.Hold = nil
 	}
 	l.forgetCanaries(ctx, s)
+	l.rememberHealing(ctx, s, nil)
 	s.retry, s.backoff, s.trigger = s.declared, backoff{}, TriggerCLI
 	s.override = &override{s.declared, actor}
 	l.event(s, EventReleased, SeverityInfo, "to be tried again, by "+actor)

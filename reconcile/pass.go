@@ -40,7 +40,8 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	for _, name := range l.inOrder() {
 		l.disturbed(l.stacks[name])
 		if s := l.stacks[name]; s.work == nil && l.actsOn(name) {
-			if again := l.consider(ctx, s, now); !again.IsZero() && again.Before(next) {
+			due := l.dueDrill(ctx, s, now)
+			if again := sooner(l.consider(ctx, s, now), due); !again.IsZero() && again.Before(next) {
 				next = again
 			}
 		}
@@ -113,7 +114,7 @@ func (l *Loop) situation(s *stack, now time.Time) Situation {
 
 // facts is the situation of a stack by itself. The caller holds l.mu.
 func (l *Loop) facts(s *stack, now time.Time) Situation {
-	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry, Windows: l.Windows}
+	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry, Drill: s.drill, Windows: l.Windows}
 	l.declaredFor(&in)
 	in.Override, in.Begun = s.override != nil && s.override.spec == s.declared, l.begun(s.history, in)
 	in.Renewed = s.renewed(in.Declared)
@@ -156,6 +157,9 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	v := Decide(in)
 	if l.ObserveOnly {
 		return l.watch(s, in, v, now)
+	}
+	if v.Act != ActReturn || v.Kind != KindDrill {
+		l.callOff(s, errors.New("the stack is "+standing(v.Sync, v.Reason)))
 	}
 	if v.Sync != SyncSuspended {
 		l.mourn(ctx, s, now)
@@ -210,12 +214,13 @@ func (l *Loop) keep(ctx context.Context, s *stack, in Situation, v Verdict, now 
 	if err != nil {
 		return l.trouble(s, err, now)
 	}
+	well := l.noteAilments(ctx, s, plan, now)
 	if left := s.errand == nil && tolerated(plan, s.history); left || plan.Empty() || s.clears(plan, now) {
 		l.leave(s, plan, left)
 		s.errand = nil
 		l.announce(s, v, now)
 		s.backoff = backoff{}
-		return sooner(s.next(plan), l.refresh(ctx, s, in, v, now))
+		return sooner(sooner(s.next(plan), well), l.refresh(ctx, s, in, v, now))
 	}
 	until := l.correct(ctx, s, in, v, plan, now)
 	if !until.IsZero() {
@@ -241,6 +246,7 @@ func (l *Loop) holdUp(ctx context.Context, s *stack, in Situation, now time.Time
 		if err != nil {
 			return again // what is declared may well be the remedy
 		}
+		l.noteAilments(ctx, s, plan, now)
 		if next := s.next(plan); !next.IsZero() && next.Before(again) {
 			again = next
 		}

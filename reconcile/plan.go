@@ -29,8 +29,12 @@ type Plan struct {
 	// Changes is how many replicas of each service the rollout changes, those that it has
 	// changed already included.
 	Changes map[string]int
+	// Gaps are the services that serve nobody for a moment while it is carried out, with why.
+	Gaps map[string]string
 	// ProgressTimeout is how long the execution may go without a step ending.
 	ProgressTimeout time.Duration
+	// Ailments are what is wrong of itself with replicas in service.
+	Ailments []Ailment
 	// Irreversible is true when an irreversible hook has been run since the last good
 	// release: there is no way back.
 	Irreversible bool
@@ -71,8 +75,8 @@ type Step struct {
 	Hook Hook
 	// Wait is the pause of StepDelay.
 	Wait time.Duration
-	// Spent is true for the end of a running standby, on which nobody relies.
-	Spent bool
+	// Clears is true where the step only ends what serves nobody.
+	Clears bool
 	// Budget is asked before the step begins.
 	Budget Budget
 	// Shift, Drain and Hold belong to the kinds that they are named for.

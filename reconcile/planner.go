@@ -29,7 +29,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		hooks:    o.hooksOf(d.Project.Name, d.Instance),
 		networks: networksOf(o, d.Project.Name),
 		apart:    o.Apart,
-		edge:     o.Edge,
+		edge:     o.Edge, answering: o.Answering,
 		plan: Plan{
 			Stack: d.Project.Name, From: d.From, To: d.To, Revision: d.Revision,
 			Project: d.Project,
@@ -58,7 +58,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 	if err := p.fund(); err != nil {
 		return Plan{}, err
 	}
-	p.plan.Changes = p.changes()
+	p.plan.Changes, p.plan.Gaps = p.changes(), p.gaps()
 	if p.away() && slices.ContainsFunc(p.plan.Steps, func(s Step) bool { return s.Kind == StepShift || s.Kind == StepDrain }) {
 		return Plan{}, &Waiting{Reason: p.edge.Away, After: 2 * time.Second}
 	}
@@ -102,6 +102,8 @@ type planner struct {
 	removed map[string]bool
 	// edge is what the edge serves, nil where there is none.
 	edge *EdgeTable
+	// answering is Observed.Answering.
+	answering time.Time
 	// refusal is why there can be no plan.
 	refusal error
 	// implied are, for each step, all the steps that come before it.
@@ -122,6 +124,8 @@ type unit struct {
 	// back are the steps that take the weight of a canary back which does not go on.
 	back  []int
 	fleet fleet
+	// crew are the replicas of the new release so far, where its batches are judged.
+	crew []Replica
 	// ready are the steps after which the service is ready; empty when it is
 	// ready now or needs no step.
 	ready []int

@@ -44,7 +44,7 @@ func (p *planner) reach(u *unit) error {
 
 // executed are those of the probes that need no network.
 func executed(p compose.Probes) compose.Probes {
-	for _, one := range []**compose.Probe{&p.Startup, &p.Readiness} {
+	for _, one := range []**compose.Probe{&p.Startup, &p.Readiness, &p.Liveness} {
 		if *one != nil && len((*one).Exec) == 0 {
 			*one = nil
 		}
@@ -68,9 +68,10 @@ func (c Container) isIn(network string) bool {
 	return in
 }
 
-// probed is g with the probes of u.
+// probed is g with those of the probes of u that say whether a container can serve.
 func (u *unit) probed(g Gate) Gate {
 	g.Probes, g.Networks = u.Settings.Probes, u.networks
+	g.Probes.Liveness = nil
 	return g
 }
 

@@ -124,7 +124,7 @@ func (p *planner) startReason(u *unit, s slot) string {
 	case s.from != nil && s.from.State == Exited && !p.desired.Settled:
 		return "standby returns"
 	case s.from != nil && s.from.State == Exited:
-		return fmt.Sprintf("exited with code %d", s.from.ExitCode)
+		return s.from.End()
 	case s.from != nil:
 		return "created before, never started"
 	case s.takes != nil:

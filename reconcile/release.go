@@ -35,6 +35,9 @@ type Release struct {
 
 	Started  time.Time
 	Finished time.Time // zero while it runs
+	// Recovery is how long it took, from the order, until what a release that goes back
+	// brings back served; 0 for any other, and where that is not on record.
+	Recovery time.Duration
 	Services []ServiceRecord
 }
 
@@ -45,7 +48,8 @@ type ServiceRecord struct {
 	Image Image
 	// Containers are the IDs that ran it when the release ended.
 	Containers []string
-	// Failed are the IDs of containers that this release made and that failed.
+	// Failed are the IDs of containers that this release made and that failed, or that it
+	// replaced because they had.
 	Failed []string
 	// Data are the volumes that nobody named, of each container that has some, by
 	// path. When the containers are gone, only this says where the data is.
@@ -61,9 +65,10 @@ type ServiceRecord struct {
 // Running reports whether the attempt has not ended.
 func (r Release) Running() bool { return r.Outcome == OutcomeRunning }
 
-// Good reports whether the release's content was proven.
+// Good reports whether the release's content was proven, and is the stack's own since. A
+// drill only visits what was proven before: nothing is ever returned to on its account.
 func (r Release) Good() bool {
-	return r.Outcome == Succeeded && r.Kind != KindNoop && r.Kind != KindRemove
+	return r.Outcome == Succeeded && r.Kind != KindNoop && r.Kind != KindRemove && r.Kind != KindDrill
 }
 
 // Service returns what the release ran for the service called name.
@@ -92,6 +97,7 @@ const (
 	KindAdopt
 	// KindNoop: a new name or revision for what already runs.
 	KindNoop
+	// KindDrill: the way back was rehearsed. There are two of them, there and back.
 	KindDrill
 	// KindRemove: the stack was taken away; nothing of it is to run.
 	KindRemove
@@ -149,9 +155,13 @@ const (
 	TriggerImage
 	// TriggerOverride: an operator's word that went past windows which were shut.
 	TriggerOverride
+	// TriggerSchedule: the time for it had come.
+	TriggerSchedule
+	// TriggerHealing: something that was in service failed by itself.
+	TriggerHealing
 )
 
-var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image", "override"}
+var triggers = [...]string{"poll", "startup", "cli", "drift", "failure", "image", "override", "schedule", "healing"}
 
 func (t Trigger) String() string { return triggers[t] }
 

@@ -49,6 +49,7 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 		st.Sync = SyncProgressing
 	}
 	st.Version, st.Revision = running(s.history)
+	st.Recovery, st.Drill = recoveryStatus(s.history), drillStatus(s)
 	if st.Sync == SyncSynced && in.Known {
 		st.Revision, st.WaitingFor = in.Revision.String(), s.drifted
 		if text := stopText(s.controls.Stops, l.observed.ownedBy(s.name, l.Instance)); text != "" {
@@ -106,12 +107,19 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 		row.Ejected = ejectStatuses(s.name, service.Name, edge)
 		row.Draining = drainStatuses(s.name, service.Name, edge, l.Now())
 		row.Rollout = l.rolloutStatus(s, service.Name, v.Current)
+		row.Healing = s.healingStatus(service, p.Hash, l.Now())
 		row.Stopped = parked(service.Name, s.controls.Stops, owned, row.Desired-row.Ready)
 		missing += max(row.Desired-row.Ready-row.Stopped, 0)
 		ready += row.Ready
 		st.Services = append(st.Services, row)
 	}
+	hopeless := st.hopeless()
+	if st.Sync == SyncSynced && hopeless != "" {
+		st.WaitingFor = hopeless
+	}
 	switch {
+	case missing == 0 && hopeless != "":
+		st.Health = ConditionDegraded
 	case missing == 0:
 		st.Health = ConditionHealthy
 	case v.Current == nil && !in.Ours:
@@ -159,7 +167,7 @@ func serviceStatus(s compose.Service, image Image, owned []Container, served map
 			continue
 		}
 		row.Containers = append(row.Containers, c.ID)
-		if c.State == Running && (c.Health == Healthy || c.Health == HealthNone) {
+		if readyByItself(c) && c.Probed.Unready == "" && c.Probed.Doomed == "" {
 			row.Ready++
 		}
 	}

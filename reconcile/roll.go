@@ -20,6 +20,9 @@ func (a *attempt) roll(ctx context.Context, plan Plan) Result {
 		maps.Copy(all.Containers, result.Containers)
 		maps.Copy(all.Gates, result.Gates)
 		maps.Copy(all.Hooks, result.Hooks)
+		if result.Served.After(all.Served) {
+			all.Served = result.Served
+		}
 		goesOn, err := a.relent(ctx, result)
 		if err == nil && goesOn {
 			pause.next(a.loop.Now(), budgetPause)

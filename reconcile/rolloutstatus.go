@@ -15,6 +15,8 @@ type RolloutStatus struct {
 	// interrupted and nobody knows.
 	Step  int `json:"step"`
 	Steps int `json:"steps"`
+	// Batch is true where steps are replicas, which are judged batch by batch.
+	Batch bool `json:"batch,omitempty"`
 	// Weight is what the new release gets at the edge now, in percent.
 	Weight int `json:"weight"`
 	// WaitingFor is what it waits for, Since when the phase began.
@@ -25,7 +27,10 @@ type RolloutStatus struct {
 // String is the status in a line.
 func (r RolloutStatus) String() string {
 	text := fmt.Sprintf("%s, %d %%", r.Phase, r.Weight)
-	if r.Step > 0 {
+	switch {
+	case r.Batch:
+		text = fmt.Sprintf("%s, %d of %d replicas", r.Phase, r.Step, r.Steps)
+	case r.Step > 0:
 		text = fmt.Sprintf("canary step %d of %d, %s", r.Step, r.Steps, text)
 	}
 	if r.WaitingFor != "" {
@@ -55,8 +60,10 @@ func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutSta
 		}
 		return out
 	}
-	out.Step, out.Steps, out.WaitingFor, out.Since = h.hold.Step, h.hold.Of, h.waits, h.since
+	out.Step, out.Steps, out.WaitingFor, out.Since, out.Batch = h.hold.Step, h.hold.Of, h.waits, h.since, h.hold.Batch
 	switch {
+	case h.hold.Batch && !h.open:
+		out.Phase, out.Step = "starting", h.hold.Of-h.left
 	case h.open:
 		out.Phase, out.Weight = "holding", h.hold.Weight
 	case h.left == 0:

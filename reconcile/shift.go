@@ -22,7 +22,7 @@ func (p *planner) serving(u *unit, c Container) bool {
 	i := r.at(c.ID)
 	if i < 0 {
 		// Of what is in service the loop tells the edge by itself, once it is ready.
-		return p.desired.Settled && p.desired.Served[c.ID]
+		return p.desired.Served[c.ID] && (p.desired.Settled || !c.fit() && p.untouched(u, c))
 	}
 	return r.Members[i].Draining.IsZero()
 }

@@ -151,6 +151,8 @@ func (l *Loop) announceShut(s *stack, v Verdict, now time.Time) {
 	if before.shut && before.sync == v.Sync && before.opens.Equal(v.Opens) {
 		return
 	}
+	// A correction in between is no news of the window.
+	again := !before.opens.IsZero() && before.opens.Equal(v.Opens)
 	s.view.overdue = false
 	if !before.shut {
 		s.view.since = now
@@ -160,8 +162,9 @@ func (l *Loop) announceShut(s *stack, v Verdict, now time.Time) {
 		l.event(s, EventWaiting, SeverityWarning, fmt.Sprintf("its window has closed, and it could not begin: %s; %s", before.reason, v.Reason))
 		return
 	}
-	s.view.err = ""
-	l.event(s, EventWaiting, SeverityInfo, v.Reason)
+	if s.view.err = ""; !again {
+		l.event(s, EventWaiting, SeverityInfo, v.Reason)
+	}
 }
 
 // foreshadow is the plan of what waits for its window; where something else is to be

@@ -135,7 +135,7 @@ func (p *planner) replace(u *unit) {
 	if slices.ContainsFunc(slots, func(s slot) bool { return s.start }) {
 		old, barrier = p.withdraw(u, old, slices.Concat(p.barrier(u), u.back))
 	}
-	var previous []int
+	previous := p.resume(u, old)
 	size := max(u.rules.Surge+u.rules.Unavailable, 1)
 	if !slices.ContainsFunc(old, func(c Container) bool { return p.stopped[c.ID] == 0 }) {
 		size = max(len(slots), 1) // nothing to protect: all at once
@@ -148,6 +148,7 @@ func (p *planner) replace(u *unit) {
 		b.before, b.after = u.rules.leaving(len(old), up, n, u.Replicas-len(u.fleet.parked), len(slots) == 0)
 		b.old = old[:b.before+b.after]
 		old = old[b.before+b.after:]
+		b.rest = old
 		up += n
 		previous = p.batch(u, b, len(slots) > 0)
 	}
@@ -203,6 +204,8 @@ type batch struct {
 	before, after int
 	barrier       []int
 	previous      []int
+	// rest are the old replicas that are left when it is over.
+	rest []Container
 }
 
 // batch plans one batch and returns the steps that end it.
@@ -219,10 +222,11 @@ func (p *planner) batch(u *unit, b batch, more bool) []int {
 		ends = append(ends, p.serve(u, s, after))
 	}
 	served := p.handOver(u, b, slices.Concat(ends, gone))
+	held := p.trial(u, b, slices.Concat(ends, served))
 	for _, c := range b.old[b.before:] {
 		ends = append(ends, p.retire(u, c, served...))
 	}
-	ends = append(ends, served...)
+	ends = slices.Concat(ends, served, held)
 	if more && u.rules.Delay > 0 {
 		return []int{p.add(Step{Kind: StepDelay, Service: u.Name, Wait: u.rules.Delay,
 			Reason: brief(u.rules.Delay) + " between batches"}, ends...)}
@@ -329,6 +333,8 @@ func (p *planner) retire(u *unit, c Container, after ...int) int {
 	switch {
 	case p.failed(c):
 		reason = "failed; kept for inspection"
+	case p.discards(c):
+		reason = "failed by itself; kept for inspection"
 	case p.neverServed(c):
 		reason = fmt.Sprintf("left over from release #%d", c.Release)
 	case u.Settings.StandbyFor == 0:
@@ -346,6 +352,9 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 	after = p.dismiss(c, "restart no, before a stop that is meant to last", after)
 	after = p.preStop(c, after)
 	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	for i := range p.plan.Steps[first:] {
+		p.plan.Steps[first+i].Clears = p.failed(c) && !c.Findable()
+	}
 	p.protect(c, first)
 	return p.stopped[c.ID]
 }
@@ -380,7 +389,7 @@ func (p *planner) surplus(u *unit) {
 // monitor watches what a release has put into service before the release counts
 // as good. What serves already is not delayed by it.
 func (p *planner) monitor(u *unit) {
-	if p.desired.Settled || u.OneShot || u.rules.Monitor == 0 {
+	if p.desired.Settled || u.OneShot || u.rules.Monitor == 0 || p.judges(u) {
 		return
 	}
 	if doubt := u.Doubt(); doubt != "" && len(u.ready) > 0 {

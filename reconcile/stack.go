@@ -23,6 +23,9 @@ type stack struct {
 	// canaries are what is on record of those that have not come to an end, by service. It
 	// is replaced, never changed.
 	canaries map[string]CanaryState
+	// healing is what is on record of services that fail by themselves. It is replaced,
+	// never changed.
+	healing map[string]HealingState
 	// unreadable is why there is no record of the stack; it is left alone until
 	// there is one.
 	unreadable error
@@ -40,6 +43,10 @@ type stack struct {
 	declared string
 	// retry is content that an operator wants tried again.
 	retry string
+	// drill is an order to rehearse the way back that has not begun, nil for none; agenda
+	// is how far the schedule of drills has been kept.
+	drill  *DrillOrder
+	agenda agenda
 	// override is an operator's word that goes past windows, nil for none.
 	override *override
 	// barred is true while what Git declares could not even begin: an image is
@@ -127,6 +134,12 @@ func (l *Loop) load(ctx context.Context, s *stack) {
 	}
 	if err == nil {
 		err = l.recallCanaries(ctx, s)
+	}
+	if err == nil {
+		err = l.recallDrills(ctx, s)
+	}
+	if err == nil {
+		err = l.recallHealing(ctx, s)
 	}
 	if s.unreadable = err; err != nil {
 		s.unreadable = fmt.Errorf("read the record of stack %s: %w", s.name, err)

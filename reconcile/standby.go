@@ -108,7 +108,7 @@ func (p *planner) relieve(u *unit) {
 			p.add(Step{Kind: StepRemove, Service: u.Name, Replica: replicaOf(c), Reason: why}, last)
 		}
 		for i := range p.plan.Steps[first:] {
-			p.plan.Steps[first+i].Spent = true
+			p.plan.Steps[first+i].Clears = true
 		}
 		if crowded {
 			u.before = append(u.before, last)

@@ -46,6 +46,19 @@ type StackStatus struct {
 	LastFetch *time.Time      `json:"last_fetch"`
 	LastError string          `json:"last_error"`
 	Services  []ServiceStatus `json:"services"`
+	// Recovery is how long the stack takes to be back.
+	Recovery RecoveryStatus `json:"recovery"`
+	// Drill is there from the order to hold one until the stack is back from it.
+	Drill *DrillStatus `json:"drill"`
+}
+
+// DrillStatus is where a drill is.
+type DrillStatus struct {
+	// Phase is "ordered", "going" to the earlier release, or "returning".
+	Phase string `json:"phase"`
+	// Seq is the release that it visits, Since when it was ordered.
+	Seq   int64     `json:"seq"`
+	Since time.Time `json:"since"`
 }
 
 // ServiceStatus is what `davit status` shows of one service.
@@ -68,6 +81,8 @@ type ServiceStatus struct {
 	Ejected []EjectStatus `json:"ejected"`
 	// Rollout is there while traffic goes from one release to the next a share at a time.
 	Rollout *RolloutStatus `json:"rollout"`
+	// Healing is there when the service has failed by itself within the last hour.
+	Healing *HealingStatus `json:"healing"`
 }
 
 // PortStatus is who serves a host port.

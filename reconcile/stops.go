@@ -27,7 +27,7 @@ func (l *Loop) noteStops(ctx context.Context, s *stack) error {
 	if now == nil {
 		return nil
 	}
-	content := lastContent(s.history)
+	content, failed := lastContent(s.history), failedContainers(s.history)
 	owned := l.observed.ownedBy(s.name, l.Instance)
 	var kept []Stop
 	for _, stop := range s.controls.Stops {
@@ -40,7 +40,7 @@ func (l *Loop) noteStops(ctx context.Context, s *stack) error {
 	}
 	for _, c := range owned {
 		rec, _ := now.Service(c.Service)
-		if !c.StopByHand || c.State != Exited || rec.Spec != c.Spec || rec.Image.ID != c.ImageID || stopped(kept, c.Service, c.ID) {
+		if _, gone := failed[c.ID]; gone || !c.StopByHand || c.State != Exited || rec.Spec != c.Spec || rec.Image.ID != c.ImageID || stopped(kept, c.Service, c.ID) {
 			continue
 		}
 		kept = append(kept, Stop{Service: c.Service, Container: c.ID, Seq: content, Since: l.Now()})

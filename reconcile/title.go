@@ -18,6 +18,7 @@ type entitled struct {
 func (e entitled) Observe(ctx context.Context) (Observed, error) {
 	o, err := e.Engine.Observe(ctx)
 	if err != nil {
+		e.loop.unanswered(ctx)
 		return o, err
 	}
 	e.loop.atEdge(ctx, &o)
@@ -27,7 +28,9 @@ func (e entitled) Observe(ctx context.Context) (Observed, error) {
 	}
 	e.loop.mu.Lock()
 	defer e.loop.mu.Unlock()
-	return e.loop.entitle(o, e.loop.stacks), nil
+	o = e.loop.entitle(o, e.loop.stacks)
+	e.loop.examine(&o)
+	return o, nil
 }
 
 // title is what the record says of an adopted container.

@@ -26,6 +26,28 @@ func (p *planner) changes() map[string]int {
 	return out
 }
 
+// gaps are the services of which nothing runs for a moment, with why: all replicas stop
+// before the first of their successors starts, or have none.
+func (p *planner) gaps() map[string]string {
+	out := map[string]string{}
+	for _, name := range p.sequence {
+		u := p.units[name]
+		switch {
+		case u.OneShot || u.Replicas == 0:
+		case len(u.fleet.old) > 0 && !u.rules.StartFirst && u.rules.Unavailable >= u.Replicas:
+			out[name] = u.rules.String()
+		case len(u.halted) >= u.Replicas:
+			out[name] = u.halted[sortedKeys(u.halted)[0]]
+		}
+	}
+	for _, c := range p.owned {
+		if p.units[c.Service] == nil && p.stopped[c.ID] > 0 {
+			out[c.Service] = "no longer declared"
+		}
+	}
+	return out
+}
+
 // tolerance is how a failed replica stands against what its service tolerates.
 type tolerance struct {
 	// failed are the containers of this content that have failed, each once; of is how

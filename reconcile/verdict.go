@@ -39,6 +39,8 @@ type Situation struct {
 	Renewed map[string]Image
 	// Retry is the content that an operator wants tried again though it failed.
 	Retry string
+	// Drill is an order to rehearse the way back, nil for none.
+	Drill *DrillOrder
 	// Windows are those of the host. Override is true when an operator lets what is
 	// declared past all windows; Begun when an attempt at it was cut off half-way.
 	Windows         compose.Windows
@@ -101,6 +103,8 @@ type Verdict struct {
 	Restore *Release
 	// Failed is the release that an automatic rollback returns from.
 	Failed *Release
+	// Away is the way there of a drill that comes back.
+	Away *Release
 	// EndPin and EndHold say that a decision has run out: Git declares something
 	// else by now.
 	EndPin, EndHold bool
@@ -118,7 +122,10 @@ type Verdict struct {
 
 // Decide says what to do about a stack. It is pure; the rules are those of an
 // operator's promises, in the order in which one overrides the next.
-func Decide(s Situation) Verdict {
+func Decide(s Situation) Verdict { return decide(s).drill(s) }
+
+// decide is Decide without drills.
+func decide(s Situation) Verdict {
 	v := Verdict{Current: current(s.History)}
 	switch {
 	case s.Owner != "":
@@ -318,7 +325,7 @@ func unreturned(s Situation) *Release {
 	for i := range s.History {
 		r := &s.History[i]
 		switch {
-		case r.Kind == KindNoop || (r.Kind == KindDriftFix || r.Kind == KindRemove) && r.Outcome != Succeeded:
+		case r.Kind == KindNoop || r.Kind == KindDrill || (r.Kind == KindDriftFix || r.Kind == KindRemove) && r.Outcome != Succeeded:
 			continue
 		case r.Kind == KindAutoRollback && (r.Outcome == Interrupted || r.Outcome == Superseded || r.Outcome == Cancelled):
 			continue

@@ -26,7 +26,22 @@ func (t EdgeTable) Weighed(stack, service string, s Shift, to []Member, now time
 		return t, fmt.Errorf("give %d %% of %s to %s: %w", s.Weight, service, numbers(s.To), err)
 	}
 	r.Weights = weights
+	if len(s.Match) > 0 {
+		r.Match, r.Matched = s.Match, r.releases(canary)
+	}
 	return out.with(r), nil
+}
+
+// releases are those of the members that are given.
+func (r Route) releases(of map[string]bool) []int64 {
+	var out []int64
+	for _, m := range r.Members {
+		if of[m.Container] && m.Draining.IsZero() && !slices.Contains(out, m.Release) {
+			out = append(out, m.Release)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // shares are weights by release so that the canaries get a percentage of what is new,

@@ -29,7 +29,7 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 			return err
 		}
 		if !c.Running() {
-			return &fault{reason: fmt.Sprintf("%s %s before it was handed anything", r, end(c))}
+			return &fault{reason: fmt.Sprintf("%s %s before it was handed anything", r, c.End())}
 		}
 		if t.step.Shift.Weight > 0 && !isReady(c) {
 			return &fault{reason: fmt.Sprintf("%s became %s before it was handed more", r, c.Health)}

@@ -43,6 +43,8 @@ type execution struct {
 	// hooks is what became of the hooks that ended well, by service.
 	hooks  map[string]string
 	causes []cause
+	// served is when what the plan brings was last given something: readiness, a name, traffic.
+	served time.Time
 	// abort gives up what only waits.
 	abort func()
 }
@@ -192,15 +194,31 @@ func (x *execution) settle(o outcome) {
 	case reconcile.StepHook:
 		x.hooks[step.Service] = strings.TrimLeft(x.hooks[step.Service]+"\n"+o.said, "\n")
 	}
+	if serves(step) {
+		x.served = time.Now()
+	}
 	x.done = append(x.done, step.ID)
 	x.made(step)
 	x.steps.succeeded(step.ID)
 	x.reportDone(o)
 }
 
+// serves reports whether the step, once done, has brought a replica nearer to its callers.
+func serves(s reconcile.Step) bool {
+	switch s.Kind {
+	case reconcile.StepGate:
+		return !s.Gate.Bystander
+	case reconcile.StepJoin:
+		return true
+	case reconcile.StepShift:
+		return len(s.Shift.To) > 0
+	}
+	return false
+}
+
 // conclude turns what happened into the result. The context is for evidence.
 func (x *execution) conclude(ctx context.Context) reconcile.Result {
-	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed(), Begun: x.begun, Hooks: x.hooks}
+	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed(), Begun: x.begun, Hooks: x.hooks, Served: x.served}
 	if x.steps.left == 0 {
 		return result // a cancellation that came too late to end anything
 	}

@@ -13,7 +13,8 @@ import (
 // many replicas fail at one after the other takes no longer than what one does.
 type progress struct {
 	timer *time.Timer
-	// since is when a replica of the service became ready last, or the first gate began.
+	// since is when a replica of the service became ready last, or was waited for again: a
+	// canary's hold, or the delay between batches, is no lack of progress.
 	since map[string]time.Time
 }
 
@@ -28,9 +29,14 @@ func expected(s reconcile.Step) bool {
 	return s.Kind == reconcile.StepGate && s.Gate.Progress > 0 && !s.Gate.Bystander
 }
 
-// attend begins to measure for a gate that begins.
+// attend begins to measure for a gate that begins, unless another one of its service is
+// under way.
 func (x *execution) attend(s reconcile.Step) {
-	if expected(s) && x.progress.since[s.Service].IsZero() {
+	waited := false
+	for id, t := range x.running {
+		waited = waited || id != s.ID && expected(t.step) && t.step.Service == s.Service
+	}
+	if expected(s) && !waited {
 		x.progress.since[s.Service] = time.Now()
 	}
 	x.rearm()

@@ -150,10 +150,10 @@ func (w *watch) broken(c reconcile.Container, now time.Time) error {
 		if w.away {
 			return fmt.Errorf("%s stopped while the engine was away: %w", w.name, reconcile.ErrEngineUnavailable)
 		}
-		return &fault{reason: w.name + " " + end(c) + after(c.Started, c.Finished)}
+		return &fault{reason: w.name + " " + c.End() + after(c.Started, c.Finished)}
 	case reconcile.Restarting:
 		if !w.away && !w.retries(c) {
-			return &fault{reason: w.name + " is in a restart loop, it " + end(c)}
+			return &fault{reason: w.name + " is in a restart loop, it " + c.End()}
 		}
 	case reconcile.Running:
 		switch {
@@ -255,15 +255,4 @@ func (w *watch) due(now time.Time) time.Duration {
 		return w.deadline().Sub(now)
 	}
 	return pollMax
-}
-
-// end says how a container ended.
-func end(c reconcile.Container) string {
-	switch {
-	case c.OOMKilled:
-		return "was killed for lack of memory"
-	case c.State == reconcile.Dead:
-		return "is dead"
-	}
-	return fmt.Sprintf("exited with code %d", c.ExitCode)
 }

@@ -49,6 +49,9 @@ func readReleases(ctx context.Context, tx *sql.Tx, stack string, limit int) ([]r
 	if err != nil || len(releases) == 0 {
 		return nil, err
 	}
+	if err := readRecoveries(ctx, tx, releases); err != nil {
+		return nil, err
+	}
 	return releases, readServices(ctx, tx, releases)
 }
 

@@ -104,7 +104,7 @@ func (s *Store) insertRelease(ctx context.Context, tx *sql.Tx, r reconcile.Relea
 
 // Finish records how r ended. A release is finished once; ErrFinished and
 // ErrNoRelease are the errors to tell apart. What was recorded when r began
-// stays, except for Hash, Reason, Restores, RollbackOf and, unless nil,
+// stays, except for Hash, Reason, Restores, RollbackOf, Recovery and, unless nil,
 // Services. A zero r.Finished becomes now.
 func (s *Store) Finish(ctx context.Context, r reconcile.Release) error {
 	what := fmt.Sprintf("finish release #%d of %s", r.Seq, r.Stack)
@@ -123,6 +123,9 @@ func (s *Store) Finish(ctx context.Context, r reconcile.Release) error {
 		}
 		if n, err := done.RowsAffected(); err != nil || n != 1 {
 			return errors.Join(err, whyNotFinished(ctx, tx, r))
+		}
+		if err := writeRecovery(ctx, tx, r); err != nil {
+			return err
 		}
 		if r.Services == nil {
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"davit/traffic/http1"
 )
@@ -21,7 +22,7 @@ func (t *talk) answer(ctx context.Context) (keep bool) {
 		t.reject(err)
 		return false
 	}
-	w := want{kind: leaseRequest, source: t.client.source.Addr(), session: t.session()}
+	w := want{kind: leaseRequest, source: t.client.source.Addr(), session: t.session(), releases: t.asked()}
 	for {
 		var err error
 		if t.lease, err = t.pool.claim(ctx, w); err != nil {
@@ -158,6 +159,27 @@ func (t *talk) hangUp() {
 		t.hold(nil)
 		k.Close()
 	}
+}
+
+// asked are the releases that the request asks for.
+func (t *talk) asked() []int64 {
+	port := t.port.Load()
+	if len(port.Match) == 0 {
+		return nil
+	}
+	r := &t.x.request
+	meets := func(m Match) bool {
+		for i := range r.Fields {
+			if f := &r.Fields[i]; m.meets(r.Label(f), r.Value(f)) {
+				return true
+			}
+		}
+		return false
+	}
+	if slices.ContainsFunc(port.Match, meets) {
+		return port.Matched
+	}
+	return nil
 }
 
 // session is what the client's cookie says, where there is such affinity.

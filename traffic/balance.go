@@ -7,10 +7,15 @@ import (
 	"net/netip"
 )
 
-// choose picks one of the usable members: the session's replica, or of its release;
-// by source address; else by the weights of releases, then least in flight. It is -1
+// choose picks one of the usable members: one of a release that the request asks for; the
+// session's replica, or of its release; by source address; else by the weights of releases, then least in flight. It is -1
 // when no member may have a new session.
 func (p *pool) choose(usable []member, w want) int {
+	for _, release := range w.releases {
+		if at := least(usable, &release); at >= 0 {
+			return at
+		}
+	}
 	if w.session != (session{}) {
 		if at := p.bound(usable, w.session); at >= 0 {
 			return at

@@ -46,7 +46,7 @@ func (c *call) answer() {
 	c.prepare()
 	for {
 		l, err := c.conn.front.pool.claim(c.r.Context(), want{
-			kind: leaseRequest, source: c.conn.client.source.Addr(), session: c.session, avoid: c.tried,
+			kind: leaseRequest, source: c.conn.client.source.Addr(), session: c.session, releases: c.asked(), avoid: c.tried,
 		})
 		switch {
 		case errors.Is(err, errNobody):
@@ -63,6 +63,24 @@ func (c *call) answer() {
 			c.tried = append(c.tried, l.replica)
 		}
 	}
+}
+
+// asked are the releases that the request asks for.
+func (c *call) asked() []int64 {
+	meets := func(m Match) bool {
+		for name, values := range c.r.Header {
+			for _, value := range values {
+				if m.meets([]byte(name), []byte(value)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if slices.ContainsFunc(c.port.Match, meets) {
+		return c.port.Matched
+	}
+	return nil
 }
 
 // prepare makes the client's fields those that replicas are sent.

@@ -21,6 +21,8 @@ type want struct {
 	source netip.Addr
 	// session ties the claim to a release and, if it still serves, to a replica.
 	session session
+	// releases are those that it is for, whatever else is said, if one of them serves.
+	releases []int64
 	// avoid are replicas that were tried already.
 	avoid []*replica
 }

@@ -37,6 +37,10 @@ type Port struct {
 	// Weights are the shares of releases in new sessions, by release. Without any,
 	// releases do not matter; a release that is not named gets nothing.
 	Weights map[int64]int `json:"weights,omitempty"`
+	// Match are requests that get a release of Matched whatever the weights and sessions
+	// say, as long as it has a replica that may be chosen.
+	Match   []Match `json:"match,omitempty"`
+	Matched []int64 `json:"matched,omitempty"`
 	// Trusted are the peers whose X-Forwarded-* and PROXY headers are believed.
 	Trusted []netip.Prefix `json:"trusted,omitempty"`
 	// AcceptProxy requires a PROXY header of trusted peers; SendProxy is the version
@@ -163,6 +167,11 @@ func (p Port) validate() error {
 		return errors.New("the PROXY protocol is for TCP")
 	case p.Park < 0 || p.Idle < 0 || p.MaxConnections < 0:
 		return errors.New("a limit is negative")
+	}
+	for _, m := range p.Match {
+		if (m.Header == "") == (m.Cookie == "") {
+			return errors.New("a match is by header or by cookie")
+		}
 	}
 	for release, weight := range p.Weights {
 		if weight < 0 {

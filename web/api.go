@@ -46,11 +46,14 @@ type Release struct {
 	Trigger string `json:"trigger"`
 	Actor   string `json:"actor"`
 	// Restores and RollbackOf are sequence numbers, null when they do not apply.
-	Restores   *int64           `json:"restores"`
-	RollbackOf *int64           `json:"rollback_of"`
-	Started    time.Time        `json:"started"`
-	Finished   *time.Time       `json:"finished"`
-	Services   []ReleaseService `json:"services"`
+	Restores   *int64     `json:"restores"`
+	RollbackOf *int64     `json:"rollback_of"`
+	Started    time.Time  `json:"started"`
+	Finished   *time.Time `json:"finished"`
+	// RecoverySeconds is how long it took until what came back served; null for what is no
+	// way back, or did not get there.
+	RecoverySeconds *float64         `json:"recovery_seconds"`
+	Services        []ReleaseService `json:"services"`
 }
 
 // ReleaseService is what a release ran for one service.
@@ -78,7 +81,7 @@ func NewRelease(r reconcile.Release) Release {
 		Outcome: r.Outcome.String(), Reason: because(r.Reason, r.Failure),
 		Trigger: r.Trigger.String(), Actor: r.Actor,
 		Restores: number(r.Restores), RollbackOf: number(r.RollbackOf),
-		Started: r.Started.UTC(), Services: make([]ReleaseService, len(r.Services)),
+		Started: r.Started.UTC(), RecoverySeconds: r.RecoverySeconds(), Services: make([]ReleaseService, len(r.Services)),
 	}
 	if !r.Finished.IsZero() {
 		finished := r.Finished.UTC()
@@ -207,8 +210,11 @@ type Order struct {
 	Service string `json:"service,omitempty"`
 	// TakeOver belongs to adopt.
 	TakeOver bool `json:"take_over,omitempty"`
-	// Now belongs to apply: what is declared goes in though its windows are shut.
+	// Now belongs to apply, whose content goes in though its windows are shut, and to drill.
 	Now bool `json:"now,omitempty"`
+	// DataCompatible and Gaps belong to drill: what it may risk.
+	DataCompatible bool `json:"data_compatible,omitempty"`
+	Gaps           bool `json:"gaps,omitempty"`
 	// For and Reason belong to suspend; For is a Go duration.
 	For    string `json:"for,omitempty"`
 	Reason string `json:"reason,omitempty"`

@@ -100,10 +100,15 @@ func (c *Client) Apply(ctx context.Context, stack string, o Order) (s SourceRepo
 }
 
 // Order gives an order about a stack: apply, rollback, unpin, retry, suspend,
-// resume, promote, abort, remove, adopt, stop, start or restart.
+// resume, promote, abort, drill, remove, adopt, stop, start or restart.
 func (c *Client) Order(ctx context.Context, stack, verb string, o Order) error {
 	var ignored json.RawMessage
 	return c.post(ctx, "/v1/stacks/"+url.PathEscape(stack)+"/"+verb, o, &ignored)
+}
+
+// Drill asks for a rehearsal of the way back, and returns the release that it visits.
+func (c *Client) Drill(ctx context.Context, stack string, o Order) (r Release, err error) {
+	return r, c.post(ctx, "/v1/stacks/"+url.PathEscape(stack)+"/drill", o, &r)
 }
 
 // Rollback asks for an earlier release of a stack.

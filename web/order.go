@@ -44,6 +44,9 @@ func (s *Server) order(r *http.Request) (any, error) {
 	case "rollback":
 		release, err := s.Agent.Rollback(ctx, reconcile.RollbackRequest{Stack: stack, To: o.To, Hold: o.Hold, Actor: o.Actor})
 		return NewRelease(release), err
+	case "drill":
+		release, err := s.Agent.Drill(ctx, reconcile.DrillRequest{Stack: stack, Actor: o.Actor, DataCompatible: o.DataCompatible, Gaps: o.Gaps, Now: o.Now})
+		return NewRelease(release), err
 	case "suspend":
 		return s.suspend(r, o)
 	case "stop":

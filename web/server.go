@@ -44,6 +44,7 @@ type Operator interface {
 	Pauser
 	Servicer
 	Promoter
+	Driller
 	Retry(ctx context.Context, stack, actor string) error
 	// PassWindows lets what is declared in though its windows are shut; stack "" means
 	// all of them.
@@ -62,6 +63,11 @@ type Servicer interface {
 type Promoter interface {
 	Promote(ctx context.Context, stack, actor string) error
 	Abort(ctx context.Context, stack, actor string) error
+}
+
+// Driller rehearses the way back.
+type Driller interface {
+	Drill(ctx context.Context, r reconcile.DrillRequest) (reconcile.Release, error)
 }
 
 // Adopter takes over what somebody else runs.

@@ -72,6 +72,10 @@ func (a *agent) Rollback(_ context.Context, r reconcile.RollbackRequest) (reconc
 	a.orders = append(a.orders, r)
 	return reconcile.Release{Stack: r.Stack, Seq: 7, Kind: reconcile.KindManualRollback}, a.err
 }
+func (a *agent) Drill(_ context.Context, r reconcile.DrillRequest) (reconcile.Release, error) {
+	a.orders = append(a.orders, r)
+	return reconcile.Release{Stack: r.Stack, Seq: 7, Kind: reconcile.KindManualRollback}, a.err
+}
 
 func (a *agent) Suspend(_ context.Context, r reconcile.SuspendRequest) error {
 	a.orders = append(a.orders, r)

@@ -73,6 +73,9 @@ func (a *fakeAgent) Wake(stack string, why reconcile.Trigger) {
 func (a *fakeAgent) Rollback(_ context.Context, r reconcile.RollbackRequest) (reconcile.Release, error) {
 	return reconcile.Release{Stack: r.Stack}, a.order(r)
 }
+func (a *fakeAgent) Drill(_ context.Context, r reconcile.DrillRequest) (reconcile.Release, error) {
+	return reconcile.Release{Stack: r.Stack}, a.order(r)
+}
 func (a *fakeAgent) Adopt(_ context.Context, r reconcile.AdoptRequest) error     { return a.order(r) }
 func (a *fakeAgent) Stop(_ context.Context, r reconcile.ServiceRequest) error    { return a.order(r) }
 func (a *fakeAgent) Start(_ context.Context, r reconcile.ServiceRequest) error   { return a.order(r) }

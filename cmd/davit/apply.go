@@ -67,7 +67,7 @@ func (a *applyCommand) run(ctx context.Context, stack string) error {
 	}
 	client := a.client(config)
 	defer client.Close()
-	w, err := a.newWatch(ctx, client, stack, a.Out)
+	w, err := a.newWatch(ctx, client, stack)
 	if err != nil {
 		return err
 	}

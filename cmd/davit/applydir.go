@@ -18,9 +18,11 @@ func (a *applyCommand) directory(ctx context.Context, config Config, stack strin
 	if err != nil {
 		return err
 	}
+	shown := a.newProgress()
+	defer shown.close()
 	g := &agent{config: config, edge: edgeHere(ctx, config), logger: slog.New(slog.DiscardHandler), now: a.Now, watch: func(e reconcile.Event) {
 		if stack == "" || e.Stack == stack {
-			fmt.Fprintln(a.Out, a.eventLine(e))
+			shown.event(e)
 		}
 	}}
 	defer g.close()

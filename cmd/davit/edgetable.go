@@ -122,10 +122,13 @@ func writePort(r reconcile.Route, p compose.PublishedPort) traffic.Port {
 		Stack: r.Stack, Service: r.Service, Target: p.Target,
 		Protocol: traffic.Protocol(p.Speaks), Affinity: traffic.Affinity(p.Affinity),
 		Trusted: p.Trusted, AcceptProxy: p.AcceptProxy, SendProxy: p.SendProxy,
-		Park: p.Park, Idle: p.Idle, MaxConnections: p.MaxConnections, Weights: r.Weights,
+		Park: p.Park, Idle: p.Idle, MaxConnections: p.MaxConnections, Weights: r.Weights, Matched: r.Matched,
 	}
 	if p.Network == traffic.UDP.String() {
 		out.Network = traffic.UDP
+	}
+	for _, m := range r.Match {
+		out.Match = append(out.Match, traffic.Match(m))
 	}
 	for _, m := range r.Members {
 		b := traffic.Backend{
@@ -159,7 +162,10 @@ func readTable(t traffic.Table, s traffic.State) reconcile.EdgeTable {
 			out.Routes = append(out.Routes, reconcile.Route{Stack: p.Stack, Service: p.Service})
 		}
 		r := &out.Routes[at]
-		r.Weights = p.Weights
+		r.Weights, r.Matched, r.Match = p.Weights, p.Matched, nil
+		for _, m := range p.Match {
+			r.Match = append(r.Match, compose.Match(m))
+		}
 		r.Ports = addPort(r.Ports, readPort(p))
 		for _, b := range p.Backends {
 			if !slices.ContainsFunc(r.Members, func(m reconcile.Member) bool { return m.Container == b.Container }) {

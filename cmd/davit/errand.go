@@ -62,7 +62,7 @@ func (e *errandCommand) run(ctx context.Context, stack string) error {
 
 // give gives the order and waits for its outcome.
 func (e *errandCommand) give(ctx context.Context, client *web.Client, stack string) (err error) {
-	if e.watch, err = e.newWatch(ctx, client, stack, e.Out); err != nil {
+	if e.watch, err = e.newWatch(ctx, client, stack); err != nil {
 		return err
 	}
 	if err := e.remember(ctx, stack); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"davit/reconcile"
 	"davit/web"
 )
 
@@ -75,13 +76,24 @@ func reasonText(r web.Release) string {
 	if r.Restores != nil {
 		text = fmt.Sprintf("restores #%d; %s", *r.Restores, text)
 	}
+	if r.RecoverySeconds != nil {
+		text = fmt.Sprintf("served after %.1fs; %s", *r.RecoverySeconds, text)
+	}
 	if r.RollbackOf != nil {
-		text = fmt.Sprintf("rollback of #%d, %s", *r.RollbackOf, text)
+		text = fmt.Sprintf("%s #%d, %s", leaving(r), *r.RollbackOf, text)
 	}
 	if r.Actor != "" {
 		text += " (" + r.Actor + ")"
 	}
 	return text
+}
+
+// leaving is what a release did to the one that it left.
+func leaving(r web.Release) string {
+	if r.Kind == reconcile.KindDrill.String() {
+		return "from"
+	}
+	return "rollback of"
 }
 
 func outcomeText(r web.Release) string {

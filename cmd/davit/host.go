@@ -28,6 +28,7 @@ var (
 	_ reconcile.History   = (*state.Store)(nil)
 	_ reconcile.Decisions = (*state.Store)(nil)
 	_ reconcile.Journal   = (*state.Store)(nil)
+	_ reconcile.Attendant = (*rollout.Vigil)(nil)
 	_ reconcile.Files     = guarded{}
 	_ record              = (*state.Store)(nil)
 )
@@ -48,6 +49,7 @@ type host struct {
 	key      []byte
 	engine   *engine.Engine
 	executor *rollout.Executor
+	vigil    *rollout.Vigil
 	loop     *reconcile.Loop
 	secrets  *secrets
 	// edge owns host ports; nil where Docker publishes all of them.
@@ -97,6 +99,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 		work.Edge = board
 	}
 	h.executor = rollout.New(work)
+	h.vigil = rollout.NewVigil(h.executor, func(stack string) { h.loop.Wake(stack, reconcile.TriggerDrift) })
 	resolver, err := registry.New(registry.Options{ConfigDir: config.DockerConfig, Insecure: config.InsecureRegistries})
 	if err != nil {
 		return nil, err
@@ -108,7 +111,7 @@ func newHost(config Config, id identity, r record, out outlets, edge *traffic.Cl
 	h.loop = reconcile.New(reconcile.Options{
 		AdoptMode: adopt, ObserveOnly: config.Mode == "observe",
 		Instance: id.instance, Engine: h.engine, Registry: resolver, Keeper: h.engine, Executor: h.executor, History: r, Decisions: r, Edge: board,
-		Memory: r, Journal: r, Sources: names(config.followed()), Parallel: config.Parallel, Windows: config.Windows, Analyst: h.analyst(config),
+		Memory: r, Journal: r, Sources: names(config.followed()), Parallel: config.Parallel, Windows: config.Windows, Analyst: h.analyst(config), Attendant: h.vigil,
 		Files: guarded{Files: compose.Files{DataDir: config.Data, Secrets: h.access}, secrets: h.secrets},
 		Emit:  out.emit, PortHolder: rollout.PortHolder, Logger: out.logger, Scrub: h.secrets.scrub, KeepReleases: config.KeepReleases, Judge: config.judge,
 	})

@@ -51,7 +51,7 @@ func (r *rollbackCommand) run(ctx context.Context, stack string) error {
 	if err != nil {
 		return err
 	}
-	w, err := r.newWatch(ctx, client, stack, r.Out)
+	w, err := r.newWatch(ctx, client, stack)
 	if err != nil {
 		return err
 	}

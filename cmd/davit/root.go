@@ -34,8 +34,10 @@ type console struct {
 	// Colour is set when Out is a terminal that wants colour; Asks when In is a
 	// terminal, so that a question can be answered.
 	Colour, Asks bool
-	Getenv       func(string) string
-	Environ      func() []string
+	// Width is how many columns Out has, nil unless it is a terminal that can go back.
+	Width   func() int
+	Getenv  func(string) string
+	Environ func() []string
 	// Actor is who gives an order, as the record shows it.
 	Actor string
 	Root  bool
@@ -51,7 +53,7 @@ func terminal() *console {
 	return &console{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Colour: out && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
-		Asks:   term.IsTerminal(int(os.Stdin.Fd())),
+		Asks:   term.IsTerminal(int(os.Stdin.Fd())), Width: widthOf(os.Stdout, os.Getenv("TERM")),
 		Getenv: os.Getenv, Environ: os.Environ, Actor: actor(), Root: os.Geteuid() == 0,
 		Now: time.Now,
 	}
@@ -106,7 +108,7 @@ func run(ctx context.Context, c *console, args ...string) int {
 
 func verbs(c *console) []*cobra.Command {
 	return []*cobra.Command{
-		runVerb(c), edgeVerb(c), planVerb(c), applyVerb(c), statusVerb(c), historyVerb(c), rollbackVerb(c), adoptVerb(c), restartVerb(c), stopVerb(c), startVerb(c), unpinVerb(c),
+		runVerb(c), edgeVerb(c), planVerb(c), applyVerb(c), statusVerb(c), historyVerb(c), rollbackVerb(c), drillVerb(c), adoptVerb(c), restartVerb(c), stopVerb(c), startVerb(c), unpinVerb(c),
 		retryVerb(c), promoteVerb(c), abortVerb(c), suspendVerb(c), resumeVerb(c), removeVerb(c), waitVerb(c), validateVerb(c), configVerb(c),
 		eventsVerb(c), doctorVerb(c), versionVerb(c),
 	}

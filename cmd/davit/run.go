@@ -227,6 +227,7 @@ func (a *agent) serve(ctx context.Context) error {
 		g.Go(func() error { p.run(ctx); return nil })
 	}
 	g.Go(func() error { return unlessOver(ctx, a.host.engine.Events(ctx, a.changed)) })
+	g.Go(func() error { a.host.vigil.Run(ctx); return nil })
 	g.Go(func() error { a.obeyHangups(ctx); return nil })
 	g.Go(func() error { a.keepEdge(ctx); return nil })
 	if a.config.Mode != "observe" {

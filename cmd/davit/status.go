@@ -114,6 +114,12 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 	for _, k := range status.Stacks {
 		t.row(s.row(k, several)...)
 		t.note("waiting for", k.WaitingFor)
+		if k.Drill != nil {
+			t.note("drill", k.Drill.Phase+s.elapsed(k.Drill.Since))
+		}
+		if detailed {
+			t.note("recovery", k.Recovery.String())
+		}
 		if k.LastError != errs[k.Source] {
 			t.note("error", k.LastError)
 		}

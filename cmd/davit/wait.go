@@ -54,7 +54,7 @@ func (w *waitCommand) run(ctx context.Context, stack string) error {
 	if _, err := client.Health(ctx); err != nil {
 		return err
 	}
-	watching, err := w.newWatch(ctx, client, stack, w.Out)
+	watching, err := w.newWatch(ctx, client, stack)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -19,8 +18,8 @@ const glance = time.Second
 type watch struct {
 	*console
 	client *web.Client
-	// progress receives a line for every event.
-	progress io.Writer
+	// progress shows what happens.
+	progress *progress
 	// stack is "" for all of them.
 	stack string
 	// cursor is the last event before the order was given.
@@ -30,8 +29,8 @@ type watch struct {
 }
 
 // newWatch is called before the order is given, so that nothing is missed.
-func (c *console) newWatch(ctx context.Context, client *web.Client, stack string, progress io.Writer) (*watch, error) {
-	w := &watch{console: c, client: client, stack: stack, progress: progress}
+func (c *console) newWatch(ctx context.Context, client *web.Client, stack string) (*watch, error) {
+	w := &watch{console: c, client: client, stack: stack}
 	return w, client.Events(ctx, web.EventQuery{Limit: 1}, func(e reconcile.Event) error {
 		w.cursor = e.ID
 		return nil
@@ -43,6 +42,8 @@ func (c *console) newWatch(ctx context.Context, client *web.Client, stack string
 func (w *watch) until(ctx context.Context, look func(context.Context) (done bool, err error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	w.progress = w.newProgress()
+	defer w.progress.close()
 	events := make(chan reconcile.Event)
 	followed := make(chan error, 1)
 	go func() {
@@ -78,7 +79,7 @@ func (w *watch) loop(ctx context.Context, events <-chan reconcile.Event, followe
 		for {
 			select {
 			case e := <-events:
-				fmt.Fprintln(w.progress, w.eventLine(e))
+				w.progress.event(e)
 				if !strings.HasPrefix(string(e.Kind), "Step") {
 					break waiting
 				}
@@ -99,7 +100,7 @@ func (w *watch) drain(events <-chan reconcile.Event) {
 	for {
 		select {
 		case e := <-events:
-			fmt.Fprintln(w.progress, w.eventLine(e))
+			w.progress.event(e)
 		case <-time.After(glance / 4):
 			return
 		}

@@ -25,6 +25,15 @@ type Behaviour struct {
 	// succeeds, MuteAfter that to the first which fails again; 0 for never.
 	AnswersAfter, MuteAfter time.Duration
 
+	// Errors is the part of its requests that a container fails, from the one after
+	// ErrorsFrom on; all of them while it is unhealthy or mute. Latency is what each takes.
+	Errors     float64
+	ErrorsFrom int
+	Latency    time.Duration
+	// DiesAt is the request, counted from its start, at which the process ends by itself,
+	// with ExitCode or, if OOM, for lack of memory; 0 for none.
+	DiesAt int
+
 	// Exits says that the process ends by itself after ExitAfter with ExitCode.
 	Exits     bool
 	ExitAfter time.Duration

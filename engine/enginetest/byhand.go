@@ -100,6 +100,7 @@ func (e *Engine) StartDaemon() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
+	e.settle(now)
 	e.down = false
 	var again []*container
 	for _, c := range e.containers {

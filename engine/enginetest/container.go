@@ -32,6 +32,11 @@ type container struct {
 	ever    bool // was started at least once
 	due     []due
 	backoff time.Duration
+	// asked are the requests since it started, wrong what it owes of failed ones.
+	asked int
+	wrong float64
+	// silent are the ports at which it answers no probe.
+	silent map[uint16]bool
 }
 
 // due is something that will happen.
@@ -51,11 +56,20 @@ const (
 	restarts
 )
 
-// settle lets everything happen that is due by now, in order of time.
+// settle lets everything happen that is due by now, in order of time, the requests of
+// clients included.
 func (e *Engine) settle(now time.Time) {
 	for {
 		c, d, ok := e.earliest()
-		if !ok || d.at.After(now) {
+		ok = ok && !d.at.After(now)
+		until := now
+		if ok {
+			until = d.at
+		}
+		if e.edge != nil && e.edge.deal(until) {
+			continue
+		}
+		if !ok {
 			return
 		}
 		c.due = c.due[1:]
@@ -108,7 +122,8 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	}
 	f := &c.face
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
-	c.ever, c.stopped, c.byHand = true, false, false
+	c.ever, c.stopped, c.byHand, c.silent = true, false, false, nil
+	c.asked, c.wrong = 0, 0
 	e.address(c)
 	b := c.behaviour
 	if b.Exits {

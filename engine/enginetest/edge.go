@@ -38,6 +38,7 @@ type Edge struct {
 	applied int
 	// wrongs are containers that were asked to stop while they were busy.
 	wrongs []string
+	crowds []*crowd
 }
 
 // NewEdge puts an edge on the host of e.
@@ -276,6 +277,7 @@ func (x *Edge) Take(h reconcile.HostPort, taken bool) {
 func (x *Edge) set(f func()) {
 	x.engine.mu.Lock()
 	defer x.engine.mu.Unlock()
+	x.engine.settle(x.engine.now())
 	f()
 }
 

@@ -52,10 +52,12 @@ type course struct {
 	answered bool
 	// lingers is the last answer's.
 	lingers bool
-	output  string
+	// calm is true where no look is made early.
+	calm   bool
+	output string
 }
 
-// begun is a course for a container that started at that time.
+// begun is a course for a container that started at that time; p may be nil.
 func begun(p *compose.Probe, started time.Time) course {
 	return course{probe: p, started: started, eager: eagerMin}
 }
@@ -66,7 +68,7 @@ func (c *course) due() time.Time {
 	switch {
 	case c.last.IsZero():
 		return c.started.Add(c.probe.InitialDelay)
-	case c.answered, c.lingers:
+	case c.answered, c.lingers, c.calm:
 		return next
 	case !c.counted.IsZero():
 		next = c.counted.Add(c.probe.Interval)

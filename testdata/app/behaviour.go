@@ -21,6 +21,7 @@ type behaviour struct {
 	migrateFor   time.Duration
 	tell         string
 	records      string
+	flaws        flaws
 }
 
 func behaviourFrom(getenv func(string) string) (behaviour, error) {
@@ -34,11 +35,20 @@ func behaviourFrom(getenv func(string) string) (behaviour, error) {
 		tell:         getenv("TELL"),
 		records:      getenv("RECORDS"),
 	}
+	for name, n := range map[string]*int64{"ERRORS": &b.flaws.errors, "ERRORS_FROM": &b.flaws.errorsFrom, "OOM_AT": &b.flaws.oomAt} {
+		var err error
+		if *n, err = strconv.ParseInt(or(getenv(name), "0"), 10, 64); err != nil {
+			return behaviour{}, fmt.Errorf("read %s: %w", name, err)
+		}
+	}
 	for name, d := range map[string]*time.Duration{
 		"HEALTHY_AFTER": &b.healthyAfter,
 		"EXIT_AFTER":    &b.exitAfter,
 		"DRAIN":         &b.drain,
 		"MIGRATE_FOR":   &b.migrateFor,
+
+		"DELAY":           &b.flaws.delay,
+		"UNHEALTHY_AFTER": &b.flaws.unhealthyAfter,
 	} {
 		value := getenv(name)
 		if value == "" {

@@ -26,7 +26,13 @@
 //	               environment
 //	RECORDS        TCP ports, between colons, at which it echoes records
 //
-// GET and PUT of /file/PATH read and write its files. POST /echo answers with what it
+//	ERRORS         how many of 100 requests to / it fails, ERRORS_FROM many excepted
+//	DELAY          how long an answer of / takes
+//	OOM_AT         the request to / at which it takes memory until it is killed
+//	UNHEALTHY_AFTER  it fails every request to / and /healthz from so long after the
+//	               start on
+//
+// GET /metrics counts the requests to / and those that failed, for Prometheus. GET and PUT of /file/PATH read and write its files. POST /echo answers with what it
 // was sent, and GET /socket is a WebSocket that does. It speaks HTTP/1 and HTTP/2, and
 // says in the field Served-By which container answers, as VERSION@HOSTNAME.
 package main

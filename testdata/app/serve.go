@@ -19,6 +19,7 @@ type service struct {
 	behaviour
 	started  time.Time
 	draining atomic.Bool
+	load     loadSeen
 }
 
 // serve runs until ctx ends, which is SIGTERM, or EXIT_AFTER strikes.
@@ -60,9 +61,8 @@ func serve(ctx context.Context, b behaviour) error {
 
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, s.version)
-	})
+	mux.HandleFunc("GET /{$}", s.answer)
+	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := s.unhealthy(); reason != "" {
 			http.Error(w, reason, http.StatusServiceUnavailable)
@@ -85,6 +85,8 @@ func (s *service) unhealthy() string {
 	switch {
 	case s.neverHealthy:
 		return s.version + " is never healthy"
+	case s.spoilt():
+		return s.version + " has become unhealthy"
 	case s.draining.Load():
 		return s.version + " is draining"
 	case time.Since(s.started) < s.healthyAfter:

@@ -120,7 +120,18 @@ func TestThePlanShowsWhatWaitsForItsWindow(t *testing.T) {
 	})
 }
 
-const waitingPlan = `GOLDEN`
+const waitingPlan = `
+shop  v1.0.0 -> v1.1.0  main@sha1:0000000
+  1      create  web/2  image tag 1.0 -> 1.1; start-first: stateless
+  2  <-1 start   web/2  takes over from web/1
+  3  <-2 gate    web/2  healthcheck within 2m
+  4  <-3 join    web/2  ready: takes the name web
+  5  <-4 policy  web/2  restart unless-stopped as declared
+  6  <-5 delay   web    1s for callers who asked for web before
+  7  <-6 policy  web/1  restart no, before a stop that is meant to last
+  8  <-7 stop    web/1  replaced; standby for 30m
+  9  <-4 monitor web/2  watched for 10s
+  waits: window opens Sun 02:00 CET, in 24h58m`
 
 func TestARevertGoesThroughAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, h *host) {
@@ -350,12 +361,12 @@ func TestAWindowThatIsTakenAwayLetsContentIn(t *testing.T) {
 func TestAnImageThatCameBehindItsTagWaitsForTheWindow(t *testing.T) {
 	const refreshed = "x-davit: {windows: [{allow: \"0 3 * * *\", for: 1h, timezone: UTC}]}\nservices:\n  web: {image: \"shop:latest\", pull_policy: every_1h}\n"
 	simulate(t, func(t *testing.T, h *host) {
-		h.image("shop:latest", healthy())
+		h.engine.Publish("shop:latest", healthy())
 		h.push("v1.0.0", "services:\n  web: {image: \"shop:latest\", pull_policy: every_1h}\n")
 		h.pass(time.Minute)
 		h.push("", refreshed)
 		h.pass(time.Minute)
-		h.engine.AddImage("shop:latest", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second})
+		h.engine.Publish("shop:latest", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second})
 		h.pass(90 * time.Minute)
 		h.expect("sync", string(h.status().Sync), "synced")
 		if w := h.status().WaitingFor; !strings.HasPrefix(w, "image changed behind tag: shop:latest is ") || !strings.HasSuffix(w, "; window opens Sat 03:00 UTC, in 1h28m") {
