@@ -13,12 +13,16 @@ func (p *planner) atOnce(u *unit) bool {
 
 // blueGreen plans for u what replace plans for others: nobody finds any of the new
 // containers before all of them are ready, and then everything goes to them by one table
-// of the edge. It is the last step of a canary without those before it.
+// of the edge. It is the last step of a canary without those before it. Where there is an
+// analysis, the set is judged when it has everything, with nothing beside it.
 func (p *planner) blueGreen(u *unit) {
 	c := canary{planner: p, u: u, old: u.fleet.old, barrier: slices.Clone(u.back), own: map[Replica]int{}, crew: p.places(u), hurried: p.awake(u)}
+	c.held = p.resume(u, nil)
+	u.last = append(u.last, c.held...)
 	c.begin()
 	if len(c.crew) > 0 {
-		c.takeOver()
+		served := c.takeOver()
+		u.last = append(u.last, p.trial(u, batch{slots: c.crew}, served)...)
 		return
 	}
 	for _, x := range c.old {
