@@ -133,6 +133,8 @@ type unit struct {
 	started []int
 	// last are the final steps of the service.
 	last []int
+	// leaves is the last of the steps that take its name from running standbys.
+	leaves []int
 	// lingers are the waits before its stops, by the steps that they come after.
 	lingers map[string]int
 	// carried are the volumes that containers to be created take over.

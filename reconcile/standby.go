@@ -68,8 +68,11 @@ func (p *planner) lie(u *unit, c Container, after ...int) int {
 	first := len(p.plan.Steps)
 	after = p.dismiss(c, "restart no, for a standby that is not to come back by itself", after)
 	if c.Findable() {
+		// Two that are out of a network at once may come back with each other's address.
+		after = slices.Concat(after, u.leaves)
 		after = []int{p.add(Step{Kind: StepLeave, Service: u.Name, Replica: replicaOf(c),
 			Reason: fmt.Sprintf("replaced; running standby for %s%s", brief(u.Settings.StandbyFor), c.Limits.cost())}, after...)}
+		u.leaves = after
 	}
 	p.protect(c, first)
 	p.lain[c.ID] = after[len(after)-1]
