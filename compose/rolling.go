@@ -82,8 +82,10 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
+	s.remarkSets("deploy.update_config", update, remark)
+	s.remarkSets("deploy.rollback_config", rollback, remark)
 	published := len(c.Ports)+len(b.ports) > 0
-	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(published), s.analysisMistakes(published))
+	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(published), s.analysisMistakes(published), s.besideMistakes(c, b))
 }
 
 // apply puts what u says into r.
@@ -146,6 +148,10 @@ func (b serviceBlock) over(s *ServiceSettings) {
 	set(&s.StartTimeout, b.startTimeout)
 	set(&s.ProgressTimeout, b.progressTimeout)
 	set(&s.StandbyFor, b.standbyFor)
+	if s.Strategy == StrategyBlueGreen {
+		s.Standby = StandbyRunning
+	}
+	set(&s.Standby, b.standby)
 	set(&s.MinAvailable, b.minAvailable)
 	s.MinAvailableSet = b.minAvailable != nil
 	for _, r := range []*Rolling{&s.Update, &s.Rollback} {

@@ -58,9 +58,12 @@ type ServiceSettings struct {
 	// ProgressTimeout is how long a rollout may go without any replica becoming
 	// ready. Default 10 minutes.
 	ProgressTimeout time.Duration
-	// StandbyFor is how long the replaced containers are kept, stopped, for an
-	// instant return. Default 30 minutes.
+	// StandbyFor is how long the replaced containers are kept for an instant return.
+	// Default 30 minutes.
 	StandbyFor time.Duration
+	// Standby is how they are kept. Default StandbyRunning with StrategyBlueGreen,
+	// StandbyStopped with any other.
+	Standby StandbyMode `json:",omitzero"`
 	// MinAvailable is how many replicas stay ready whatever davit does to the others
 	// of its own accord; percentages round up. Default 1, or what MaxUnavailable
 	// leaves where that is less.
@@ -131,10 +134,13 @@ const (
 	StrategyRecreate
 	// StrategyCanary hands traffic over a share at a time.
 	StrategyCanary
+	// StrategyBlueGreen starts a whole second set of replicas and hands everything over
+	// to it at once.
+	StrategyBlueGreen
 )
 
 func (s Strategy) String() string {
-	return [...]string{"rolling", "recreate", "canary"}[s]
+	return [...]string{"rolling", "recreate", "canary", "blue-green"}[s]
 }
 
 // Order says whether a replica's successor starts before or after it stops.

@@ -44,6 +44,7 @@ type serviceBlock struct {
 	progressTimeout   *time.Duration
 	monitor           *time.Duration
 	standbyFor        *time.Duration
+	standby           *StandbyMode
 	drainTimeout      *time.Duration
 	drainStreams      *time.Duration
 	ports             portBlocks
@@ -93,7 +94,7 @@ func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 			return decodeBlock(v, nil, map[string]setter{"timeout": optional(&b.drainTimeout, atLeast(0)), "streams": optional(&b.drainStreams, atLeast(0))})
 		},
 		"standby": func(v any) []keyError {
-			return decodeBlock(v, []string{"mode"}, map[string]setter{"for": optional(&b.standbyFor, atLeast(0))})
+			return decodeBlock(v, nil, map[string]setter{"for": optional(&b.standbyFor, atLeast(0)), "mode": optional(&b.standby, standbyMode)})
 		},
 	})
 	return b, errs
@@ -194,7 +195,7 @@ func stackName(v any) (string, error) {
 }
 
 func strategy(into *Strategy) setter {
-	return word(into, []Strategy{StrategyRolling, StrategyRecreate, StrategyCanary}, "blue-green")
+	return word(into, []Strategy{StrategyRolling, StrategyRecreate, StrategyCanary, StrategyBlueGreen})
 }
 
 func order(into *Order) setter {

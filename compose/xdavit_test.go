@@ -153,8 +153,6 @@ func TestMistakesInSettings(t *testing.T) {
 		"an unknown key further down":      {"", "standby: {until: 1s}", "services.a.x-davit.standby.until: unknown key"},
 		"no mapping":                       {"", "standby: 5", "services.a.x-davit.standby: must be a mapping"},
 		"a key of a later version":         {"", "image: {policy: semver}", "services.a.x-davit.image: not supported by this version of davit"},
-		"a standby that runs":              {"", "standby: {for: 1m, mode: running}", "services.a.x-davit.standby.mode: not supported by this version of davit"},
-		"a strategy of a later version":    {"", "strategy: blue-green", "services.a.x-davit.strategy: blue-green: not supported by this version of davit"},
 		"a rollback of a later version":    {"rollback: stack-with-data", "", "x-davit.rollback: stack-with-data: not supported by this version of davit"},
 		"no list of stacks":                {"depends_on: database", "", "x-davit.depends_on: must be a list of stack names"},
 		"no name of a stack":               {"depends_on: [ok, Data Base]", "", `x-davit.depends_on[1]: "Data Base" is no stack name`},

@@ -279,6 +279,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 	d.Healing, d.Touched = s.healing, touched(s.history)
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
+	d.Ran, d.Left = lives(s.history)
 	d.Attempts = attempts(s.history, v, p.Hash)
 	if v.Current != nil {
 		d.From, d.To, d.Revision = v.Current.Version, v.Current.Version, ""

@@ -115,7 +115,7 @@ func (p *planner) charge(u *unit, s *Step, leaving ...Replica) {
 
 // counts reports whether callers may be relying on c.
 func (p *planner) counts(c Container) bool {
-	return findable(c) && !p.failed(c) && c.State != Removing
+	return c.Findable() && !p.failed(c) && c.State != Removing
 }
 
 // fund tells every budget of the plan which replicas count. Its error is a Waiting for

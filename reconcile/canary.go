@@ -83,6 +83,9 @@ type CanaryState struct {
 // hands out nothing. What is not new content is replaced without one.
 func (p *planner) weighable(u *unit) (compose.Service, error) {
 	s := u.Service
+	if s.Settings.Strategy == compose.StrategyBlueGreen && (p.desired.Returning || p.desired.Settled) && len(withoutPorts(s, u.edge).Config.Ports) > 0 {
+		s.Settings.Strategy = compose.StrategyRolling // the edge is gone
+	}
 	if s.Settings.Strategy != compose.StrategyCanary {
 		return s, nil
 	}
@@ -238,6 +241,9 @@ type canary struct {
 	// says that it is at just that weight.
 	reached int
 	exact   bool
+	// hurried is true for a crew that runs already, and for which others wait: what is
+	// done to it besides comes when it serves.
+	hurried bool
 	// held is the hold that everything after it waits for.
 	held []int
 }
@@ -257,9 +263,7 @@ func (p *planner) canary(u *unit) {
 	}
 	c.up = len(c.crew)
 	c.crew = append(c.crew, p.places(u)...)
-	if slices.ContainsFunc(c.crew, func(s slot) bool { return s.start }) {
-		c.old, c.barrier = p.withdraw(u, c.old, slices.Concat(p.barrier(u), u.back))
-	}
+	c.begin()
 	c.clear()
 	for i, step := range c.steps() {
 		if i >= c.reached {
@@ -267,6 +271,13 @@ func (p *planner) canary(u *unit) {
 		}
 	}
 	c.promote()
+}
+
+// begin plans what comes before the first start.
+func (c *canary) begin() {
+	if slices.ContainsFunc(c.crew, func(s slot) bool { return s.start }) {
+		c.old, c.barrier = c.withdraw(c.u, c.old, slices.Concat(c.planner.barrier(c.u), c.u.back))
+	}
 }
 
 // aborted plans nothing but the end of a canary that an operator put an end to.
@@ -382,7 +393,9 @@ func (c *canary) raise(n int) []Replica {
 		if s.made > 0 {
 			after = append(after, s.made)
 		}
-		c.own[s.replica] = c.keepUp(c.u, *s, c.rise(c.u, *s, after))
+		if c.own[s.replica] = c.rise(c.u, *s, after); !c.hurried {
+			c.own[s.replica] = c.keepUp(c.u, *s, c.own[s.replica])
+		}
 	}
 	var out []Replica
 	for _, s := range c.crew[:c.up] {
@@ -391,11 +404,20 @@ func (c *canary) raise(n int) []Replica {
 	return out
 }
 
-// promote plans the last step: as many replicas as are declared, all of what is new, and
-// the end of the release before. Callers inside the stack find the new ones only now:
-// nobody could weigh them.
+// promote plans the last step.
 func (c *canary) promote() {
-	crew := c.raise(len(c.crew))
+	served := c.takeOver()
+	n := len(c.steps()) + 1
+	if s := &c.plan.Steps[served[len(served)-1]-1]; s.Kind == StepShift {
+		s.Reason = fmt.Sprintf("100 %% to %s, canary step %d of %d: %s", c.releases(s.Shift.To), n, n, s.Reason)
+	}
+}
+
+// takeOver plans that there are as many replicas as are declared, that they get all of
+// what is new, and the end of the release before. It returns the steps after which they
+// do. Callers inside the stack find the new ones only now: nobody could weigh them.
+func (c *canary) takeOver() []int {
+	c.raise(len(c.crew))
 	after := c.risen()
 	ends := slices.Clone(after)
 	for _, s := range c.crew {
@@ -404,14 +426,16 @@ func (c *canary) promote() {
 			c.u.ready, ends = append(c.u.ready, end), append(ends, end)
 		}
 	}
-	c.u.waiting = crew
-	id := c.shift(c.u, c.old, ends)
-	n := len(c.steps()) + 1
-	s := &c.plan.Steps[id-1]
-	s.Reason = fmt.Sprintf("100 %% to %s, canary step %d of %d: %s", c.releases(crew), n, n, s.Reason)
-	for _, x := range c.old {
-		c.u.last = append(c.u.last, c.retire(c.u, x, id))
+	served := c.handOver(c.u, batch{slots: c.crew, old: c.old}, ends)
+	for i := range c.crew {
+		if c.hurried {
+			c.u.last = append(c.u.last, c.keepUp(c.u, c.crew[i], served...))
+		}
 	}
+	for _, x := range c.old {
+		c.u.last = append(c.u.last, c.retire(c.u, x, served...))
+	}
+	return served
 }
 
 // at is how many of the crew the edge hands something already.

@@ -150,7 +150,7 @@ func (c *course) weight(service string, r Route, o []Container) int {
 	}
 	if len(r.Members) == 0 {
 		for _, x := range o {
-			if x.Service == service && x.Running() && findable(x) {
+			if x.Service == service && x.Running() && x.Findable() {
 				if all++; c.fresh(x, service) {
 					part++
 				}

@@ -49,6 +49,9 @@ type Desired struct {
 	// not of the other was never in service.
 	Unproven map[int64]bool
 	Served   map[string]bool
+	// Ran is when the last good release that ran a container ended, and Left when the first
+	// one after it did, by its ID.
+	Ran, Left map[string]time.Time
 	// Strays are containers of this davit's other stacks, with those of their mounts
 	// that both stacks do not declare to share.
 	Strays []Container

@@ -18,6 +18,8 @@ type fleet struct {
 	idle []Container
 	// old run something else.
 	old []Container
+	// resting are running standbys.
+	resting []Container
 	// spare are stopped and not needed.
 	spare []Container
 	// parked are stopped because an operator wants it so, or because they failed by
@@ -48,7 +50,7 @@ func (p *planner) muster(u *unit) fleet {
 			ill = p.treat(u, c)
 		}
 		switch {
-		case matches && alive && ill != nil && ill.Replaced:
+		case matches && alive && ill != nil && ill.Replaced, matches && p.wornOut(c):
 			f.old = append(f.old, c)
 		case matches && (alive || u.completed(c)):
 			f.current = append(f.current, c)
@@ -56,6 +58,8 @@ func (p *planner) muster(u *unit) fleet {
 			f.parked = append(f.parked, c)
 		case matches && c.State != Dead:
 			f.idle = append(f.idle, c)
+		case p.rests(u, c):
+			f.resting = append(f.resting, c)
 		case alive:
 			f.old = append(f.old, c)
 		default:

@@ -149,6 +149,9 @@ func (s *stage) set() {
 	if s.c.observed.Edge != nil {
 		s.setEdge()
 	}
+	for id, at := range d.Left {
+		d.Left[id] = at.Add(shift)
+	}
 	if d.Attempts == nil {
 		d.Attempts = map[int64]bool{}
 	}

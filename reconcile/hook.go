@@ -103,8 +103,11 @@ func (p *planner) postStart(u *unit, s slot, after []int) []int {
 }
 
 // unfinished reports whether the container of s runs and was not put into service
-// yet: it gets its restart policy only then.
+// yet, since it started: it gets its restart policy only then. A running standby was.
 func (p *planner) unfinished(u *unit, s slot) bool {
+	if s.from != nil && !p.desired.Ran[s.from.ID].Before(s.from.Started) {
+		return false
+	}
 	return s.from != nil && s.from.Running() && s.from.Restart == "no" && (declaredRestart(u.Config) != "no" || !p.desired.Settled)
 }
 

@@ -36,7 +36,7 @@ func (p *planner) linger(c Container, after []int) []int {
 }
 
 // hasName reports whether c is found by its service's name anywhere.
-func hasName(c Container) bool { return len(c.Endpoints) > 0 && findable(c) }
+func hasName(c Container) bool { return len(c.Endpoints) > 0 && c.Findable() }
 
 // othersAnswer reports whether somebody else is found by the name of u when c is to go:
 // one that is so now and stays, or one that joins before.

@@ -59,6 +59,8 @@ type crashStory struct {
 	// edged is true on a host with an edge, where the floor is that of those to which it
 	// hands work.
 	edged bool
+	// whole is true where no two releases are to be handed work at once.
+	whole bool
 	// judged is true on one whose agents analyse.
 	judged bool
 }
@@ -102,6 +104,9 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 			}
 			if s.floor > 0 && s.edged && edge.Serving("web") < s.floor {
 				t.Errorf("below the floor of %d at the edge at mutation %d, %s", s.floor, mutations, op)
+			}
+			if s.whole && len(handed(h, edge)) != 1 {
+				t.Errorf("%v are handed work at mutation %d, %s", handed(h, edge), mutations, op)
 			}
 			if dead {
 				return errKilled

@@ -111,6 +111,7 @@ func (r Route) refreshed(o Observed, still bool) Route {
 		case i < 0 && !still, i >= 0 && !still && m.Started.After(o.Containers[i].Started):
 			r.Members = append(r.Members, m)
 		case i < 0:
+		case still && m.Idle(o.At) && o.Containers[i].aside():
 		default:
 			again, ok := m.again(o, o.Containers[i])
 			if !ok && !still && m.Draining.IsZero() {
@@ -123,6 +124,10 @@ func (r Route) refreshed(o Observed, still bool) Route {
 	}
 	return r
 }
+
+// aside reports whether nobody finds c and nothing brings it back, as with a running
+// standby: it is told apart from a replica that is about to serve by its restart policy.
+func (c Container) aside() bool { return !c.Findable() && c.Restart == "no" }
 
 // again is m as c is by now, unless c is in no state to be handed anything. One that
 // was started anew has to become ready anew.
@@ -153,17 +158,22 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 		}
 	}
 	for _, declared := range project.Services {
-		u := &unit{Service: declared}
+		rec, _ := now.Service(declared.Name)
+		u := &unit{Service: declared, image: rec.Image}
 		r, _ := t.Route(s.name, u.Name)
 		var ports []string
+		var missing []Member
 		for _, c := range o.ownedBy(s.name, l.Instance) {
 			if c.Service != u.Name || !p.inServiceAtEdge(u, c) {
 				continue
 			}
 			ports = append(ports, c.Edge...)
 			if m, err := MemberOf(c, project, o.At); err == nil && r.at(c.ID) < 0 {
-				r.Members = append(r.Members, m)
+				missing = append(missing, m)
 			}
+		}
+		if !u.whole() || !r.handsOthers(u, o) {
+			r.Members = append(r.Members, missing...)
 		}
 		r = r.relieved(o)
 		switch of := t.served(portsOf(u.Ports, ports)); {
@@ -177,6 +187,17 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 		t = t.with(r)
 	}
 	return t
+}
+
+// whole reports whether what is new goes to the replicas of u together.
+func (u *unit) whole() bool {
+	return u.Settings.Strategy == compose.StrategyBlueGreen || u.Settings.Standby == compose.StandbyRunning
+}
+
+// handsOthers reports whether r hands something new to containers that are not what u is.
+// A set that is on its way back does not join those one by one.
+func (r Route) handsOthers(u *unit, o Observed) bool {
+	return slices.ContainsFunc(o.Containers, func(c Container) bool { return r.hands(c.ID) && !u.made(c) })
 }
 
 // relieved is r without the members that are known not to be ready, as long as another
@@ -208,8 +229,8 @@ func (p *planner) inServiceAtEdge(u *unit, c Container) bool {
 
 // reliedOn reports whether c runs and is one that the record has in service.
 func (p *planner) reliedOn(u *unit, c Container) bool {
-	named := c.State == Running && p.joined(u, c) && findable(c)
-	return named && c.Spec == u.Hash && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
+	named := c.State == Running && p.joined(u, c) && c.Findable()
+	return named && (u.made(c) || u.image.ID == "" && c.Spec == u.Hash) && c.Restart == declaredRestart(u.Config) && !p.failed(c) && !p.neverServed(c)
 }
 
 // portsOf are those of the ports that the edge has for containers.

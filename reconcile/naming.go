@@ -148,7 +148,7 @@ func (p *planner) ancestors(u *unit, s slot) []Container {
 	if s.takes != nil {
 		out = append(out, *s.takes)
 	}
-	rest := slices.Concat(u.fleet.spare, u.fleet.old)
+	rest := slices.Concat(u.fleet.spare, u.fleet.resting, u.fleet.old)
 	slices.SortStableFunc(rest, func(a, b Container) int {
 		return cmp.Or(cmp.Compare(p.proof(b), p.proof(a)), b.Finished.Compare(a.Finished))
 	})

@@ -169,7 +169,8 @@ const (
 	StepGate
 	// StepJoin gives the container its service's name in every network.
 	StepJoin
-	// StepLeave takes that name from a stopped container that is to start again.
+	// StepLeave takes that name from a container that nobody is to find: one that is to
+	// start again, or a running standby.
 	StepLeave
 	// StepPolicy sets the container's restart policy and verifies it.
 	StepPolicy

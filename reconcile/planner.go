@@ -22,6 +22,7 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 		now:      now,
 		units:    map[string]*unit{},
 		stopped:  map[string]int{},
+		lain:     map[string]int{},
 		removed:  map[string]bool{},
 		owned:    o.ownedBy(d.Project.Name, d.Instance),
 		others:   o.notOwnedBy(d.Project.Name, d.Instance),
@@ -93,6 +94,8 @@ type planner struct {
 	plan Plan
 	// stopped is the step that stops a container, by its ID.
 	stopped map[string]int
+	// lain is the step after which a container is a running standby, by its ID.
+	lain map[string]int
 	// renewed are the networks that are made anew, by key.
 	renewed map[string]Network
 	// removed are the IDs of the containers that the plan removes.
@@ -130,6 +133,8 @@ type unit struct {
 	started []int
 	// last are the final steps of the service.
 	last []int
+	// leaves is the last of the steps that take its name from running standbys.
+	leaves []int
 	// lingers are the waits before its stops, by the steps that they come after.
 	lingers map[string]int
 	// carried are the volumes that containers to be created take over.
@@ -172,6 +177,9 @@ func (p *planner) survey(o Observed) error {
 		}
 		if u.rules = rules; rules.StartFirst && len(u.edge) > 0 {
 			u.rules.Reason += ", ports owned by " + p.edge.hands(u.edge)
+		}
+		if err := p.unable(u); err != nil {
+			return err
 		}
 		p.units[s.Name] = u
 		p.plan.ProgressTimeout = max(p.plan.ProgressTimeout, s.Settings.ProgressTimeout)

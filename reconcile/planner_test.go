@@ -223,7 +223,7 @@ func (c *planCase) definedBy(words []string) *compose.Project {
 }
 
 // flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
-// unproven SEQ, served ID, handover never|now, restarts SERVICE, stopped ID, version FROM TO,
+// unproven SEQ, served ID, left ID AGO, handover never|now, restarts SERVICE, stopped ID, version FROM TO,
 // release SEQ, canary SERVICE WEIGHT AGO [ABORTED], answering AGO (the engine), healed SERVICE AGO... [given-up].
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
@@ -243,6 +243,15 @@ func (c *planCase) flag(t *testing.T, words []string) {
 		c.desired.Unproven[seq] = true
 	case "served":
 		c.desired.Served[words[1]] = true
+	case "left": // CONTAINER AGO
+		ago, err := time.ParseDuration(words[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.desired.Left == nil {
+			c.desired.Left = map[string]time.Time{}
+		}
+		c.desired.Left[words[1]] = now.Add(-ago)
 	case "failed":
 		c.desired.Failed[words[1]] = len(words) > 2
 	case "release":
@@ -365,7 +374,7 @@ func imageFact(ref string, words []string) reconcile.Image {
 // (made from another spec), unplugged (in no network), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
 // finished=AGO, created=AGO, borrows=ID, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
 // ran (in service when the current release ended), doomed, unready, stops-by-hand, unwell=AGO, crashes=N, oom,
-// bind=PATH:SOURCE[:ro], network=KEY, edge=PORT/NETWORK (left to the edge), published=PORT (by Docker), stack=NAME.
+// bind=PATH:SOURCE[:ro], limits=MEBIBYTES:CPUS, network=KEY, edge=PORT/NETWORK (left to the edge), published=PORT (by Docker), stack=NAME.
 func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
 	service, number, _ := strings.Cut(words[0], "/")
 	n, err := strconv.Atoi(number)
@@ -466,6 +475,12 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 		out.Mounts = append(out.Mounts, reconcile.Mount{Path: path, Kind: reconcile.MountBind, Source: source, Writable: mode != "ro"})
 	case "hook": // PHASE/PLACE
 		c.hook(t, out, value)
+	case "limits": // MEBIBYTES:CPUS
+		var mebibytes, cpus float64
+		if n, err := fmt.Sscanf(value, "%f:%f", &mebibytes, &cpus); n != 2 {
+			t.Fatal(err)
+		}
+		out.Limits = reconcile.Limits{Memory: int64(mebibytes) << 20, NanoCPUs: int64(cpus * 1e9)}
 	case "unplugged":
 		out.Endpoints = map[string]reconcile.Endpoint{}
 	case "borrows":

@@ -40,17 +40,21 @@ func ReplacementOf(s compose.Service, image Image, returning bool, borrowers []s
 		r.Rolling = s.Settings.Rollback
 	}
 	obstacle := obstacleTo(s, image, borrowers)
-	canary := s.Settings.Strategy == compose.StrategyCanary
+	blueGreen := s.Settings.Strategy == compose.StrategyBlueGreen
+	if blueGreen {
+		obstacle = set(s, obstacle)
+	}
+	beside := blueGreen || s.Settings.Strategy == compose.StrategyCanary
 	switch {
 	case s.Settings.Strategy == compose.StrategyRecreate:
 		r.Reason = "strategy recreate"
 	case s.OneShot:
 		// Two runs of one migration would get in each other's way.
 		r.Reason = "runs alone"
-	case canary && obstacle.forbids && !returning:
-		return r, WithHint(fmt.Errorf("strategy canary is not possible: it %s", obstacle.text), "%s", obstacle.hint)
-	case canary && !obstacle.forbids:
-		r.StartFirst, r.Reason = true, "canary"
+	case beside && obstacle.forbids && !returning:
+		return r, WithHint(fmt.Errorf("strategy %s is not possible: it %s", s.Settings.Strategy, obstacle.text), "%s", obstacle.hint)
+	case beside && !obstacle.forbids:
+		r.StartFirst, r.Reason = true, s.Settings.Strategy.String()
 	case r.Order == compose.OrderStopFirst:
 		r.Reason = "as declared"
 	case r.Order == compose.OrderStartFirst && obstacle.forbids:
@@ -78,6 +82,8 @@ func (r *Replacement) resolve(s compose.Service) error {
 		r.Surge, r.Unavailable = 0, n
 	case !r.StartFirst:
 		r.Surge, r.Unavailable = 0, min(max(r.MaxUnavailable.Down(n), 1), n)
+	case s.Settings.Strategy == compose.StrategyBlueGreen:
+		r.Surge, r.Unavailable = n, 0
 	default:
 		r.Surge, r.Unavailable = r.MaxSurge.Up(n), min(r.MaxUnavailable.Down(n), n)
 		if r.Surge+r.Unavailable == 0 {

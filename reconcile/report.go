@@ -99,9 +99,10 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 		return
 	}
 	missing, ready, edge := 0, 0, l.edgeSeen()
+	_, served := service(s.history)
 	for _, service := range p.Services {
 		owned := l.observed.ownedBy(s.name, l.Instance)
-		row := serviceStatus(service, images[service.Name], owned)
+		row := serviceStatus(service, images[service.Name], owned, served)
 		row.Ports = portStatuses(service, s.name, edge, owned)
 		row.Ejected = ejectStatuses(s.name, service.Name, edge)
 		row.Draining = drainStatuses(s.name, service.Name, edge, l.Now())
@@ -146,8 +147,9 @@ func parked(service string, stops []Stop, owned []Container, missing int) int {
 	return max(min(n, missing), 0)
 }
 
-// serviceStatus counts a service's replicas. A one-shot that has run is ready.
-func serviceStatus(s compose.Service, image Image, owned []Container) ServiceStatus {
+// serviceStatus counts a service's replicas. A one-shot that has run is ready; what a good
+// release ran, and nobody finds, stands by.
+func serviceStatus(s compose.Service, image Image, owned []Container, served map[string]bool) ServiceStatus {
 	u := &unit{Service: s, image: image}
 	row := ServiceStatus{Name: s.Name, Desired: s.Replicas, Image: cmp.Or(image.Ref, s.ImageRef()), Containers: []string{}}
 	if s.OneShot {
@@ -158,6 +160,10 @@ func serviceStatus(s compose.Service, image Image, owned []Container) ServiceSta
 			if c.Service == s.Name && u.completed(c) && !s.OneShot && u.made(c) {
 				row.Ready++
 			}
+			continue
+		}
+		if s.Settings.Standby == compose.StandbyRunning && served[c.ID] && !c.Findable() && !u.made(c) {
+			row.Standby++
 			continue
 		}
 		row.Containers = append(row.Containers, c.ID)

@@ -76,6 +76,16 @@ var table = []ending{
 	{"rolling, 3 replicas, judged", "engine restarts", "interrupted, succeeded", "synced", "new", none},
 	{"rolling, 3 replicas, judged", "agent killed", "interrupted, succeeded", "synced", "new", none},
 
+	{"blue-green, 3 replicas, judged", "image missing", "not begun", "waiting", "old", none},
+	{"blue-green, 3 replicas, judged", "never healthy", "failed, rolled back", "held", "old", none},
+	{"blue-green, 3 replicas, judged", "unhealthy after the shift", "failed, rolled back", "held", "old", most(100, 6*time.Second)},
+	{"blue-green, 3 replicas, judged", "20 % errors", "failed, rolled back", "held", "old", most(20, 12*time.Second)},
+	{"blue-green, 3 replicas, judged", "p99 doubled", "succeeded", "synced", "new", none},
+	{"blue-green, 3 replicas, judged", "OOM at load", "failed, rolled back", "held", "old", most(100, time.Second)},
+	{"blue-green, 3 replicas, judged", "hook fails", "failed, rolled back", "held", "old", none},
+	{"blue-green, 3 replicas, judged", "engine restarts", "interrupted, succeeded", "synced", "new", none},
+	{"blue-green, 3 replicas, judged", "agent killed", "interrupted, succeeded", "synced", "new", none},
+
 	{"canary", "image missing", "not begun", "waiting", "old", none},
 	{"canary", "never healthy", "failed, rolled back", "held", "old", none},
 	{"canary", "unhealthy after the shift", "failed, rolled back", "held", "old", most(5, 6*time.Second)},
@@ -104,11 +114,12 @@ type strategy struct {
 }
 
 var strategies = map[string]strategy{
-	"stop-first":                  {1, `order: stop-first, ports: {"8080": {via: edge}}`, time.Second},
-	"rolling, 1 replica":          {1, "", time.Second},
-	"rolling, 3 replicas":         {3, "", 3 * time.Second},
-	"rolling, 3 replicas, judged": {3, judged, 3 * time.Second},
-	"canary":                      {1, "strategy: canary, canary: {steps: [{weight: 5, hold: 1m}, {weight: 30, hold: 2m}], " + judged + "}", 90 * time.Second},
+	"stop-first":                     {1, `order: stop-first, ports: {"8080": {via: edge}}`, time.Second},
+	"rolling, 1 replica":             {1, "", time.Second},
+	"rolling, 3 replicas":            {3, "", 3 * time.Second},
+	"rolling, 3 replicas, judged":    {3, judged, 3 * time.Second},
+	"blue-green, 3 replicas, judged": {3, "strategy: blue-green, " + judged, 3 * time.Second},
+	"canary":                         {1, "strategy: canary, canary: {steps: [{weight: 5, hold: 1m}, {weight: 30, hold: 2m}], " + judged + "}", 90 * time.Second},
 }
 
 const judged = "analysis: {metrics: [error_rate: {}, p99: {}, restarts: {}, oom_kills: {}]}"
@@ -271,7 +282,8 @@ func ended(h *host) string {
 	return strings.Join(out, ", ")
 }
 
-// serves is which of both releases has all the traffic.
+// serves is which of both releases has all the traffic, with nothing beside it but what
+// stands by.
 func (s strategy) serves(h *host, edge *enginetest.Edge) string {
 	h.t.Helper()
 	beside := 0
@@ -282,7 +294,7 @@ func (s strategy) serves(h *host, edge *enginetest.Edge) string {
 		}
 	}
 	for _, tag := range []string{"new", "old"} {
-		if h.count("shop:"+tag) == s.replicas && edge.Serving("web") == s.replicas && shared(h, edge) == "" && beside == s.replicas {
+		if h.count("shop:"+tag) == s.replicas && slices.Equal(handed(h, edge), []string{"shop:" + tag}) && edge.Serving("web") == s.replicas && shared(h, edge) == "" && beside == s.replicas {
 			return tag
 		}
 	}

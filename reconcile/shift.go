@@ -103,7 +103,7 @@ func publishes(c Container, h HostPort) bool { return slices.ContainsFunc(c.Publ
 // drain plans that a container that the edge hands work to finishes it, before
 // anything is done to stop it.
 func (p *planner) drain(c Container, after []int) []int {
-	if p.edge == nil {
+	if p.edge == nil || p.resting(c) {
 		return after
 	}
 	_, in := p.edge.Member(c.ID)

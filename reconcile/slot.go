@@ -95,6 +95,11 @@ func (p *planner) predecessors(u *unit) []Container {
 			out = append(out, c)
 		}
 	}
+	for _, c := range u.fleet.resting {
+		if p.wayBack(u, c) { // what came between was never proven
+			out = append(out, c)
+		}
+	}
 	return out
 }
 
@@ -108,9 +113,13 @@ func (s slot) bornWith() string {
 
 // service plans everything for one declared service.
 func (p *planner) service(u *unit) {
-	if p.giveBack(u); p.cautious(u) {
+	p.relieve(u)
+	switch p.giveBack(u); {
+	case p.cautious(u):
 		p.canary(u)
-	} else {
+	case p.atOnce(u):
+		p.blueGreen(u)
+	default:
 		p.replace(u)
 	}
 	p.surplus(u)
@@ -156,7 +165,7 @@ func (p *planner) replace(u *unit) {
 func (p *planner) withdraw(u *unit, old []Container, barrier []int) ([]Container, []int) {
 	var others []Container
 	for _, c := range old {
-		if (p.neverServed(c) || p.failed(c) && u.made(c)) && !findable(c) && !p.needed(u, c) {
+		if (p.neverServed(c) || p.failed(c) && u.made(c)) && !c.Findable() && !p.needed(u, c) {
 			barrier = append(barrier, p.retire(u, c))
 			continue
 		}
@@ -165,9 +174,9 @@ func (p *planner) withdraw(u *unit, old []Container, barrier []int) ([]Container
 	return others, barrier
 }
 
-// findable reports whether c is known by its service's name anywhere, or needs no
+// Findable reports whether c is known by its service's name anywhere, or needs no
 // name to be reached.
-func findable(c Container) bool {
+func (c Container) Findable() bool {
 	for _, e := range c.Endpoints {
 		if slices.Contains(e.Aliases, c.Service) {
 			return true
@@ -306,18 +315,20 @@ func (p *planner) introduced(u *unit, s slot, after ...int) int {
 }
 
 // keepUp plans that s, which has passed its gate, comes back by itself as it is declared.
-func (p *planner) keepUp(u *unit, s slot, after int) int {
+func (p *planner) keepUp(u *unit, s slot, after ...int) int {
 	if !s.policy {
-		return after
+		return after[len(after)-1]
 	}
 	policy := declaredRestart(u.Config)
-	return p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, after)
+	return p.add(Step{Kind: StepPolicy, Service: u.Name, Replica: s.replica, Restart: policy, Reason: "restart " + policy + " as declared"}, after...)
 }
 
-// retire plans a lasting stop and returns its last step. The restart policy goes
-// first: an engine that restarts brings a stopped container with policy `always`
-// back to life, beside its successor and on the same volumes.
+// retire plans the end of c's service, which is a lasting stop unless it is a running
+// standby from then on, and returns its last step.
 func (p *planner) retire(u *unit, c Container, after ...int) int {
+	if p.standsBy(u, c) {
+		return p.lie(u, c, after...)
+	}
 	reason := "replaced; standby for " + brief(u.Settings.StandbyFor)
 	switch {
 	case p.failed(c):
@@ -338,21 +349,28 @@ func (p *planner) stop(c Container, reason string, after ...int) int {
 		return id
 	}
 	first := len(p.plan.Steps)
+	after = p.dismiss(c, "restart no, before a stop that is meant to last", after)
+	after = p.preStop(c, after)
+	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
+	for i := range p.plan.Steps[first:] {
+		p.plan.Steps[first+i].Clears = p.failed(c) && !c.Findable()
+	}
+	p.protect(c, first)
+	return p.stopped[c.ID]
+}
+
+// dismiss plans that c finishes what it has begun and does not come back by itself: an
+// engine that restarts brings a stopped container with policy `always` back to life,
+// beside its successor and on the same volumes.
+func (p *planner) dismiss(c Container, why string, after []int) []int {
 	if u := p.units[c.Service]; u != nil {
 		after = slices.Concat(after, u.back)
 	}
 	after = slices.Concat(p.drain(c, after), p.linger(c, after))
 	if c.Restart != "no" {
-		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no",
-			Reason: "restart no, before a stop that is meant to last"}, after...)}
+		after = []int{p.add(Step{Kind: StepPolicy, Service: c.Service, Replica: replicaOf(c), Restart: "no", Reason: why}, after...)}
 	}
-	after = p.preStop(c, after)
-	p.stopped[c.ID] = p.add(Step{Kind: StepStop, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
-	for i := range p.plan.Steps[first:] {
-		p.plan.Steps[first+i].Clears = p.failed(c) && !findable(c)
-	}
-	p.protect(c, first)
-	return p.stopped[c.ID]
+	return after
 }
 
 // surplus takes replicas above the declared number away.

@@ -68,6 +68,9 @@ type ServiceStatus struct {
 	Ready      int      `json:"ready"`
 	Image      string   `json:"image"`
 	Containers []string `json:"containers"`
+	// Standby is how many containers of a release before run on, so as to be returned to
+	// at once.
+	Standby int `json:"standby"`
 	// Stopped is how many of those that are missing an operator stopped.
 	Stopped int `json:"stopped"`
 	// Ports are its host ports.

@@ -40,7 +40,7 @@ func (l *Loop) noteStops(ctx context.Context, s *stack) error {
 	}
 	for _, c := range owned {
 		rec, _ := now.Service(c.Service)
-		if _, gone := failed[c.ID]; gone || !c.StopByHand || c.State != Exited || rec.Spec != c.Spec || stopped(kept, c.Service, c.ID) {
+		if _, gone := failed[c.ID]; gone || !c.StopByHand || c.State != Exited || rec.Spec != c.Spec || rec.Image.ID != c.ImageID || stopped(kept, c.Service, c.ID) {
 			continue
 		}
 		kept = append(kept, Stop{Service: c.Service, Container: c.ID, Seq: content, Since: l.Now()})

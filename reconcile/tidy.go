@@ -82,7 +82,7 @@ func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 	slices.SortStableFunc(spare, func(a, b Container) int { return a.Finished.Compare(b.Finished) })
 	for _, c := range spare {
 		kept := p.desired.Failed[c.ID]
-		until := c.Finished.Add(keep)
+		until := p.outOfService(c).Add(keep)
 		reason := "standby of " + brief(keep) + " is over"
 		switch {
 		case kept:
@@ -109,6 +109,15 @@ func (p *planner) sweep(spare []Container, keep time.Duration, after []int) {
 		p.removed[c.ID] = true
 		p.add(Step{Kind: StepRemove, Service: c.Service, Replica: replicaOf(c), Reason: reason}, after...)
 	}
+}
+
+// outOfService is since when c, which has stopped, serves nobody: a running standby did
+// so long before it stopped.
+func (p *planner) outOfService(c Container) time.Time {
+	if left := p.desired.Left[c.ID]; !left.IsZero() && left.Before(c.Finished) {
+		return left
+	}
+	return c.Finished
 }
 
 // standby is the container that stopped last without having failed: it and its

@@ -138,7 +138,7 @@ func (a *attempt) progressed(s compose.Service, o Observed) time.Time {
 		last = tries[len(tries)-1].Started
 	}
 	for _, c := range o.ownedBy(a.stack.name, a.loop.Instance) {
-		good := c.Service == s.Name && c.Spec == s.Hash && readyByItself(c) && findable(c)
+		good := c.Service == s.Name && c.Spec == s.Hash && readyByItself(c) && c.Findable()
 		if good && c.Release >= a.release.Seq && c.Started.After(last) {
 			last = c.Started
 		}

@@ -111,6 +111,9 @@ func serviceFromLabels(name string, containers []reconcile.Container) (_ reconci
 	if len(live) == 0 {
 		return reconcile.ServiceRecord{}, made, false
 	}
+	if inService := slices.DeleteFunc(slices.Clone(live), func(c reconcile.Container) bool { return !c.Findable() }); len(inService) > 0 {
+		live = inService // and no running standby, which may well be newer
+	}
 	made = slices.MaxFunc(live, func(a, b reconcile.Container) int { return cmp.Compare(a.Release, b.Release) })
 	record := reconcile.ServiceRecord{
 		Name:      name,

@@ -131,3 +131,18 @@ func TestWithoutAnInstanceNothingIsOurs(t *testing.T) {
 		t.Errorf("rebuilt %+v", got)
 	}
 }
+
+func TestARunningStandbyIsNotWhatRuns(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	in := func(aliases ...string) func(*reconcile.Container) {
+		return func(c *reconcile.Container) {
+			c.Endpoints = map[string]reconcile.Endpoint{"shop_default": {Aliases: aliases}}
+		}
+	}
+	observed := reconcile.Observed{At: noon, Containers: []reconcile.Container{
+		with(container("shop", "web", "back", 3), in("web")), with(container("shop", "web", "standby", 4), in())}}
+	got := must[[]reconcile.Release](t)(s.Rebuild(t.Context(), observed, "me"))
+	if rec, _ := got[0].Service("web"); !slices.Equal(rec.Containers, []string{"back"}) || got[0].Seq != 4 {
+		t.Errorf("rebuilt %+v", got)
+	}
+}

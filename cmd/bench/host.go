@@ -17,8 +17,8 @@ import (
 
 // size is how much is measured.
 type size struct {
-	stacks, services, changes, passes, rounds int
-	idle                                      time.Duration
+	stacks, services, changes, passes, rounds, back int
+	idle                                            time.Duration
 }
 
 func (s size) containers() int { return s.stacks * s.services }
@@ -90,6 +90,7 @@ func (h *host) measure() report {
 	h.Logf("%d passes with nothing to do", h.passes)
 	r.pass = h.nothing(agent.Data)
 	r.replacements = h.replacements(h.rounds, 1, 10, 50)
+	r.reverts = h.reverts(h.back)
 	r.load[1] = load()
 	return r
 }

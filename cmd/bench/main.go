@@ -23,6 +23,8 @@ func main() {
 	flag.IntVar(&s.changes, "changes", 7, "how often one service is changed")
 	flag.IntVar(&s.passes, "passes", 50, "how many passes with nothing to do are made")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often every service of a stack is replaced, by davit and by each of the others")
+	flag.IntVar(&s.back, "reverts", 7, "how often a service is reverted to a running standby, and to a stopped one")
+	only := flag.Bool("only-reverts", false, "measure nothing but reverts")
 	flag.DurationVar(&s.idle, "idle", 60e9, "how long the agent is watched while nothing happens")
 	flag.Parse()
 
@@ -31,8 +33,15 @@ func main() {
 	context.AfterFunc(ctx, stop)
 
 	owner := testbed.NewOwner(ctx, os.Stderr)
-	var found report
-	ok := owner.Run(func() { found = newHost(owner, *davit, s).measure() })
+	var found string
+	ok := owner.Run(func() {
+		h := newHost(owner, *davit, s)
+		if *only {
+			found = revertTable(h.reverts(s.back))
+			return
+		}
+		found = h.measure().String()
+	})
 	if !ok {
 		fmt.Fprintln(os.Stderr, "bench: no figures")
 		os.Exit(1)

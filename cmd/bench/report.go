@@ -24,6 +24,7 @@ type report struct {
 	changes, swaps []change
 	pass           passing
 	replacements   []replacement
+	reverts        []reversion
 }
 
 // String is the report in Markdown.
@@ -56,6 +57,7 @@ func (r report) String() string {
 	for _, x := range r.replacements {
 		fmt.Fprintln(&b, x)
 	}
+	b.WriteString("\n" + revertTable(r.reverts))
 	return b.String()
 }
 

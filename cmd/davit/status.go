@@ -192,6 +192,9 @@ func (s *statusCommand) services(k reconcile.StackStatus) {
 		}
 		t.row(plain(service.Name), plain(fmt.Sprintf("%d/%d", service.Ready, service.Desired)),
 			plain(service.Image), plain(portOwners(service.Ports)), plain(strings.Join(short, " ")))
+		if service.Standby > 0 {
+			t.note("standby", fmt.Sprintf("%d containers of the release before run on", service.Standby))
+		}
 		for _, d := range service.Draining {
 			t.note("draining", fmt.Sprintf("%s for %s: %d requests, %d streams, cut in %s", d.Replica, ago(s.Now(), d.Since),
 				d.Requests, d.Streams, max(0, d.Until.Sub(s.Now())).Round(time.Second)))

@@ -40,6 +40,12 @@ func joins(r *rig) {
 	r.start(id)
 	r.must(r.Engine.Join(r.Context(), id, r.p, s))
 	sameList(r, "the names of one that came back", r.observed(id).Endpoints[back].Aliases, []string{name, "web"})
+	r.must(r.Engine.Leave(r.Context(), id, r.p, s))
+	aside := r.observed(id)
+	sameList(r, "the names of one that runs on", aside.Endpoints[back].Aliases, []string{})
+	if !aside.Running() || aside.Endpoints[back].IP == "" {
+		r.Error("one that left while it ran is not where it was")
+	}
 	q := r.request(s, r.Image(r.T, r.Project+":plain", Behaviour{}), 2)
 	q.Create.Alias = true
 	q.Create.Name = r.Project + "-lent"

@@ -42,6 +42,11 @@ type process struct {
 	wanted  bool  // the end was asked for
 }
 
+// Edge is a command, made by in, that is the agent's edge wherever that puts it.
+func (a *Agent) Edge(in func(name string, args ...string) *exec.Cmd) *exec.Cmd {
+	return in(a.binary, "edge", "--data", a.Data, "--engine", a.Host)
+}
+
 // Start begins a life. The agent dies with the test, even when that is killed.
 func (a *Agent) Start() {
 	a.tb.Helper()

@@ -33,4 +33,5 @@ type ServiceStatus struct {
 	Ready      int      `json:"ready"`
 	Image      string   `json:"image"`
 	Containers []string `json:"containers"`
+	Standby    int      `json:"standby"`
 }
