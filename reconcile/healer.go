@@ -128,18 +128,13 @@ func (a *attempt) discarded(r *Release) {
 	}
 }
 
-// unhealed adds to the record the containers that were made to take the place of others
-// and failed themselves.
+// unhealed adds to the record the container that was made to take the place of another
+// one and failed itself.
 func (a *attempt) unhealed(rec *ServiceRecord, result Result) {
-	if !a.first.heals(rec.Name) {
-		return
+	f := result.Failure
+	if a.first.heals(rec.Name) && rec.Name == f.Step.Service && created(result, f.Container) && !slices.Contains(rec.Failed, f.Container) {
+		rec.Failed = append(rec.Failed, f.Container)
 	}
-	for replica, id := range result.Containers {
-		if replica.Service == rec.Name && !slices.Contains(rec.Failed, id) {
-			rec.Failed = append(rec.Failed, id)
-		}
-	}
-	slices.Sort(rec.Failed)
 }
 
 // rememberHealing writes the record of a stack's healing down, if it is news. The caller

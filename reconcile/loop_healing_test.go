@@ -268,6 +268,22 @@ func TestAReplacementThatFailsIsTakenAwayAndTriedAgain(t *testing.T) {
 	})
 }
 
+func TestAReplacementThatFailsTakesNoOtherWithIt(t *testing.T) {
+	remembering(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{})
+		h.image("api:1", enginetest.Behaviour{})
+		h.push("v1.0.0", alive("1.0", "")+"  api: {image: 'api:1', restart: always, x-davit: {monitor: 0s, start_timeout: 20s, probes: {readiness: {tcp: 8080}, liveness: {tcp: 8081, interval: 1s}}}}\n")
+		h.pass(time.Minute)
+		h.engine.Turn("api:1", enginetest.Behaviour{AnswersAfter: 24 * time.Hour})
+		for _, name := range []string{"shop-web-1", "shop-api-1"} {
+			h.engine.Silence(h.by()[name].ID, livePort, true)
+		}
+		h.pass(40 * time.Minute)
+		h.expect("running", h.running(), "api/1 api:1, web/2 shop:1.0")
+		h.expect("given up", fmt.Sprint(h.emitted(reconcile.EventDegraded)), "1")
+	})
+}
+
 func TestWhatAnOperatorStopsIsNotHealed(t *testing.T) {
 	simulate(t, func(t *testing.T, h *host) {
 		h.image("shop:1.0", enginetest.Behaviour{})
