@@ -46,7 +46,8 @@ func TestNothingVoluntaryGoesBelowTheBudget(t *testing.T) {
 			for _, a := range lives {
 				g.live(a)
 			}
-			g.push(2)
+			// What was killed in its gate is held, so the last content is one of its own.
+			h.push("v2.0.0", strings.ReplaceAll(g.yaml("1.2"), "    image:", "    labels: {last: \"yes\"}\n    image:"))
 			h.pass(30 * time.Minute)
 			if n := h.count("shop:1.2"); n != 2*replicas {
 				g.wrong("%d of %d replicas run in the end", n, 2*replicas)
