@@ -69,8 +69,24 @@ func visiting(history []Release) *Release {
 
 // comesBack reports whether r is the second half of a drill: what it leaves is the first.
 func (r Release) comesBack(history []Release) bool {
+	if r.Kind != KindDrill {
+		return false
+	}
 	left := bySeq(history, r.RollbackOf)
-	return r.Kind == KindDrill && left != nil && left.Kind == KindDrill
+	return left != nil && left.Kind == KindDrill
+}
+
+// since is r, the current release, with the containers that a drill has brought back since:
+// those that it had before may be gone.
+func (r *Release) since(history []Release) *Release {
+	for _, d := range history {
+		if d.Kind == KindDrill && d.Outcome == Succeeded && d.Spec == r.Spec && d.Hash == r.Hash {
+			now := *r
+			now.Services = d.Services
+			return &now
+		}
+	}
+	return r
 }
 
 // describeDrill fills in what a release of a drill says of itself.
@@ -97,11 +113,11 @@ func (a *attempt) tellDrill(back Release) {
 	text := fmt.Sprintf("drill: %s served %s after the order, and %s again after another %s", away.Version, took(*away), back.Version, took(back))
 	severity := SeverityInfo
 	if away.Outcome != Succeeded {
-		severity = SeverityError
-		text = fmt.Sprintf("the drill failed, and %s serves: release #%d %s %s: %s", back.Version, away.Seq, away.Version, away.Outcome, away.Failure)
-	}
-	if away.Outcome == Cancelled {
-		severity = SeverityWarning
+		severity, text = SeverityWarning, "the drill was cut short"
+		if away.Outcome == Failed {
+			severity, text = SeverityError, "the drill failed"
+		}
+		text += fmt.Sprintf(", and %s serves: release #%d %s %s: %s", back.Version, away.Seq, away.Version, away.Outcome, away.Failure)
 	}
 	a.loop.Emit(a.event(EventDrillEnded, severity, text))
 }

@@ -114,6 +114,9 @@ func (l *Loop) rehearsable(s *stack, in Situation, v Verdict, to *Release, r Dri
 	if err := s.irrevocable(in.Declared, earlier, to); err != nil {
 		return err
 	}
+	if name := mayEnd(earlier, *v.Current, *to); name != "" {
+		return fmt.Errorf("%w: %s may end by itself, by its restart policy: stopped, it would count as one that has", ErrNotApplicable, name)
+	}
 	if where := sharedData(in.Declared, earlier, *v.Current, *to); where != "" && !r.DataCompatible {
 		return WithHint(fmt.Errorf("%w: %s", ErrNotApplicable, where),
 			"--data-compatible, or x-davit.drill.data_compatible, says that each release can work with what the other has written")
@@ -154,10 +157,7 @@ func (s *stack) irrevocable(declared, earlier *compose.Project, to *Release) err
 		}
 		for _, service := range p.Services {
 			h := service.Settings.Hooks
-			ran, _ := r.Service(service.Name)
-			before, _ := to.Service(service.Name)
-			changed := ran.Spec != before.Spec || !ran.Image.Same(before.Image)
-			if changed && slices.ContainsFunc(slices.Concat(h.PreDeploy, h.PostDeploy), func(x compose.ReleaseHook) bool { return x.Irreversible }) {
+			if differs(service.Name, *r, *to) && slices.ContainsFunc(slices.Concat(h.PreDeploy, h.PostDeploy), func(x compose.ReleaseHook) bool { return x.Irreversible }) {
 				return fmt.Errorf("%w: release #%d %s has run an irreversible hook of %s since", ErrNotApplicable, r.Seq, r.Version, service.Name)
 			}
 		}
@@ -165,15 +165,33 @@ func (s *stack) irrevocable(declared, earlier *compose.Project, to *Release) err
 	return nil
 }
 
+// mayEnd names the first service that differs between the releases and whose stopped
+// container cannot be told from one that has ended as it should.
+func mayEnd(earlier *compose.Project, now, to Release) string {
+	for _, s := range earlier.Services {
+		if u := (&unit{Service: s}); u.mayComplete() && !s.OneShot && differs(s.Name, now, to) {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// differs reports whether both releases do not run the very same for a service.
+func differs(service string, now, to Release) bool {
+	before, _ := to.Service(service)
+	current, there := now.Service(service)
+	return !there || current.Spec != before.Spec || !current.Image.Same(before.Image)
+}
+
 // sharedData names the first service that differs between the releases, and whose data both
 // would write.
 func sharedData(declared, earlier *compose.Project, now, to Release) string {
 	for _, service := range earlier.Services {
-		before, _ := to.Service(service.Name)
-		current, there := now.Service(service.Name)
-		if there && current.Spec == before.Spec && current.Image.Same(before.Image) || service.Settings.ConcurrentWriters {
+		if !differs(service.Name, now, to) || service.Settings.ConcurrentWriters {
 			continue
 		}
+		before, _ := to.Service(service.Name)
+		current, _ := now.Service(service.Name)
 		where := writableMount(service, before.Image)
 		if newer, ok := declared.Service(service.Name); ok && where == "" && !newer.Settings.ConcurrentWriters {
 			where = writableMount(newer, current.Image)

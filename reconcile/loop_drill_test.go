@@ -261,10 +261,11 @@ func TestADrillIsRefusedWhereItWouldBeMoreThanARehearsal(t *testing.T) {
 			_ = h.loop.Stop(h.t.Context(), reconcile.ServiceRequest{Stack: "shop", Actor: "bob"})
 			h.pass(time.Second)
 		}, reconcile.DrillRequest{}, "stopped by an operator"},
-		"of what writes data":      {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{Gaps: true}, "db of release #1 would write volume data at /data"},
-		"of what cannot run twice": {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{DataCompatible: true}, "db would be away for a moment: stop-first"},
-		"past a hook":              {two(web("1.0"), migrates), reconcile.DrillRequest{}, "release #2 v1.1.0 has run an irreversible hook of web since"},
-		"outside its window":       {two(web("1.0"), "x-davit: {windows: [{deny: \"0 0 * * *\", for: 23h}]}\n"+web("1.0")+"    environment: {A: b}\n"), reconcile.DrillRequest{}, "window opens"},
+		"of what writes data":       {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{Gaps: true}, "db of release #1 would write volume data at /data"},
+		"of what cannot run twice":  {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{DataCompatible: true}, "db would be away for a moment: stop-first"},
+		"past a hook":               {two(web("1.0"), migrates), reconcile.DrillRequest{}, "release #2 v1.1.0 has run an irreversible hook of web since"},
+		"of what may end by itself": {two(strings.Replace(web("1.0"), "unless-stopped", "on-failure", 1), strings.Replace(web("1.1"), "unless-stopped", "on-failure", 1)), reconcile.DrillRequest{}, "web may end by itself"},
+		"outside its window":        {two(web("1.0"), "x-davit: {windows: [{deny: \"0 0 * * *\", for: 23h}]}\n"+web("1.0")+"    environment: {A: b}\n"), reconcile.DrillRequest{}, "window opens"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -467,5 +468,32 @@ func TestADrillGoesPastAWindowOnlyAtAnOperatorsWord(t *testing.T) {
 		}
 		h.pass(5 * time.Minute)
 		h.expect("history", h.history(), drillHistory)
+	})
+}
+
+func TestWhatADrillBroughtBackIsHealedLikeAnythingElse(t *testing.T) {
+	const brief = "    x-davit: {standby: {for: 0s}}\n" // so that the way back makes its containers anew
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		h.image("shop:1.1", healthy())
+		h.push("v1.0.0", strings.Replace(web("1.0"), "    restart: unless-stopped\n", "", 1)+brief)
+		h.pass(time.Minute)
+		h.push("v1.1.0", strings.Replace(web("1.1"), "    restart: unless-stopped\n", "", 1)+brief)
+		h.pass(time.Minute)
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Minute)
+		before := h.running()
+		for _, c := range h.observe().Containers {
+			if c.Running() {
+				h.engine.Kill(c.ID)
+			}
+		}
+		h.pass(5 * time.Minute)
+		h.expect("running", h.running(), before)
+		if r := h.last(); r.Trigger != reconcile.TriggerHealing {
+			t.Errorf("it is up again by %s of %s\n%s", r.Kind, r.Trigger, h.story())
+		}
 	})
 }

@@ -397,7 +397,7 @@ func current(history []Release) *Release {
 			return nil
 		}
 		if r.Good() || r.Kind == KindAutoRollback && r.Outcome == Failed && len(r.Project) > 0 {
-			return r
+			return r.since(history[:i])
 		}
 	}
 	return nil
