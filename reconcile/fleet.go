@@ -166,7 +166,22 @@ func (u *unit) made(c Container) bool {
 // completed reports whether c has ended as it should: a one-shot, or a service
 // that declares it is not to be restarted, that exited with code 0.
 func (u *unit) completed(c Container) bool {
-	return c.State == Exited && c.ExitCode == 0 && !c.Started.IsZero() && (u.OneShot || u.mayComplete())
+	return c.State == Exited && c.ExitCode == 0 && !c.Started.IsZero() && (u.OneShot || u.mayComplete() && !u.replaced[c.ID])
+}
+
+// replacedOf are the containers of a service that were stopped because others took over:
+// many a program ends with code 0 when it is told to stop, which is not the end of its work. What
+// ended before there was anything else did so by itself.
+func (p *planner) replacedOf(u *unit) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range p.owned {
+		took := func(o Container) bool {
+			return o.Service == c.Service && o.Release > c.Release && o.Created.Before(c.Finished) && (o.Spec != c.Spec || o.ImageID != c.ImageID)
+		}
+		stopped := c.State == Exited && c.Restart != declaredRestart(u.Config)
+		out[c.ID] = c.Service == u.Name && (stopped || slices.ContainsFunc(p.owned, took))
+	}
+	return out
 }
 
 // mayComplete is true for a service whose exit with code 0 is no fault: its

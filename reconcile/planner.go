@@ -151,6 +151,8 @@ type unit struct {
 	charged map[string]bool
 	// because is why containers that are what is desired are replaced all the same.
 	because string
+	// replaced are the containers that others took over from, by ID.
+	replaced map[string]bool
 	// networks are those in which probes reach its containers, by the engine's names.
 	networks []string
 }
@@ -190,7 +192,9 @@ func (p *planner) survey(o Observed) error {
 		return err
 	}
 	for _, name := range p.sequence {
-		p.enrol(p.units[name])
+		u := p.units[name]
+		u.replaced = p.replacedOf(u)
+		p.enrol(u)
 	}
 	return nil
 }
