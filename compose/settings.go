@@ -38,7 +38,7 @@ type ServiceSettings struct {
 	Canary *Canary
 	// Analysis judges each batch of an update, of any strategy but StrategyCanary, for
 	// Update.Monitor before the next one. Default nil: only the containers are watched.
-	Analysis *Analysis
+	Analysis *Analysis `json:",omitempty"`
 	// ConcurrentWriters says that two containers may write this service's
 	// volumes at once.
 	ConcurrentWriters bool

@@ -50,7 +50,7 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	e.seen.keepOnly(rows)
 	e.ours.keepOnly(o.Containers)
 	for i, c := range o.Containers {
-		o.Containers[i].StopByHand = e.ours.ended(c) // not a thing to remember
+		o.Containers[i].StopByHand, o.Containers[i].StopsByHand = e.ours.ended(c), e.ours.ending(c, o.At) // not a thing to remember
 	}
 	identify(o.Containers, o.Networks)
 	slices.SortFunc(o.Containers, func(a, b reconcile.Container) int {

@@ -107,6 +107,15 @@ func (s stops) keepOnly(containers []reconcile.Container) {
 	}
 }
 
+// ending reports whether somebody else's signal is about to end the container, which
+// takes what time it was given.
+func (s stops) ending(c reconcile.Container, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sign := s.byHand[c.ID]
+	return c.State == reconcile.Running && sign != nil && sign.ends && !sign.at.Before(c.Started) && now.Sub(sign.at) < signalLasts
+}
+
 // ended reports whether somebody else's signal ended the container.
 func (s stops) ended(c reconcile.Container) bool {
 	if c.State != reconcile.Exited && c.State != reconcile.Dead {

@@ -53,3 +53,28 @@ func TestWhoStoppedAContainer(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoIsAboutToEndAContainer(t *testing.T) {
+	started := time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
+	killed := started.Add(time.Hour)
+	for name, c := range map[string]struct {
+		did   func(stops)
+		state reconcile.ContainerState
+		after time.Duration
+		want  bool
+	}{
+		"nobody":                      {func(stops) {}, reconcile.Running, 0, false},
+		"somebody":                    {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, 30 * time.Second, true},
+		"somebody, in vain":           {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, time.Minute, false},
+		"somebody, and it has ended":  {func(s stops) { s.killed("a", killed, true) }, reconcile.Exited, time.Second, false},
+		"nobody, it was a reload":     {func(s stops) { s.killed("a", killed, false) }, reconcile.Running, time.Second, false},
+		"nobody, it was started anew": {func(s stops) { s.killed("a", started.Add(-time.Second), true) }, reconcile.Running, 0, false},
+		"this process":                {func(s stops) { s.stop("a"); s.killed("a", killed, true) }, reconcile.Running, time.Second, false},
+	} {
+		s := newStops()
+		c.did(s)
+		if got := s.ending(reconcile.Container{ID: "a", State: c.state, Started: started}, killed.Add(c.after)); got != c.want {
+			t.Errorf("%s: by hand: %t, want %t", name, got, c.want)
+		}
+	}
+}

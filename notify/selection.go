@@ -15,7 +15,7 @@ const Everything = "*"
 func DefaultEvents() []string {
 	return words(
 		reconcile.EventReleaseSucceeded, reconcile.EventReleaseFailed, reconcile.EventRolledBack,
-		reconcile.EventHeld, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventWaitingTooLong, reconcile.EventStalled,
+		reconcile.EventHeld, reconcile.EventDegraded, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventWaitingTooLong, reconcile.EventStalled,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventStateRecovered,
 		reconcile.EventNotRestorable, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
 		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventParked, reconcile.EventUnparked,

@@ -341,9 +341,11 @@ func (a *attempt) carryOut(ctx context.Context, plan Plan) error {
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
-	plan, result := a.build(ctx, plan)
-	if result.Err == nil && !plan.Empty() {
-		result = a.roll(ctx, plan)
+	result := Result{Err: errAborted} // before an agent died that was told so
+	if a.aborted() == nil {
+		if plan, result = a.build(ctx, plan); result.Err == nil && !plan.Empty() {
+			result = a.roll(ctx, plan)
+		}
 	}
 	if f := a.aborted(); f != nil && errors.Is(result.Err, errAborted) {
 		result.Failure, result.Err = f, nil
@@ -364,8 +366,9 @@ func (a *attempt) execute(ctx context.Context, plan Plan, r Release) Result {
 	a.stack.logger.Info("plan", "plan", plan.String())
 	a.loop.mu.Lock()
 	a.stack.work.canaries = holdings(plan, a.loop.Now())
+	a.stack.work.course = newCourse(plan, a.images, a.loop.Now())
 	a.loop.mu.Unlock()
-	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit, Watching: a.yield, Holder: a})
+	return a.loop.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: a.loop.Emit, Watching: a.yield, Follow: a.follow, Holder: a})
 }
 
 // begin records the start of the release.

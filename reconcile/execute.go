@@ -27,8 +27,20 @@ type Job struct {
 	// Watching is called once nothing is left but to watch what serves already; nil for
 	// nobody who wants to know.
 	Watching func()
+	// Follow is told of every step that begins, waits and ends; nil for nobody who wants to
+	// know.
+	Follow func(StepNews)
 	// Holder says when canaries may go on; where there is none, time alone does.
 	Holder Holder
+}
+
+// StepNews is what has happened to a step of a Job.
+type StepNews struct {
+	Step Step
+	// Ended is true once it does no more, Done when it has succeeded.
+	Ended, Done bool
+	// Waits is what it waits for besides its own work, "" for nothing.
+	Waits string
 }
 
 // Holder decides what becomes of canaries that are held.

@@ -196,6 +196,19 @@ type HealingStatus struct {
 	GivenUp *time.Time `json:"given_up"`
 }
 
+// String is for people: "once within 1h: web/1: unhealthy for 30s".
+func (h HealingStatus) String() string {
+	times := "once"
+	if h.Attempts != 1 {
+		times = fmt.Sprintf("%d times", h.Attempts)
+	}
+	text := fmt.Sprintf("%s within %s: %s", times, brief(compose.HealingWindow), h.Reason)
+	if h.Next != nil {
+		text += "; again at " + h.Next.UTC().Format(time.TimeOnly)
+	}
+	return text
+}
+
 // healingStatus is that of a service, nil for one that was not healed.
 func (s *stack) healingStatus(service compose.Service, content string, now time.Time) *HealingStatus {
 	h := s.healing[service.Name]

@@ -65,7 +65,7 @@ func (d Desired) healing(service string) HealingState {
 // ails says what is wrong of itself with c, which was made from what is desired, or "".
 // What a release has not finished is none of this, and what an operator stopped neither.
 func (p *planner) ails(u *unit, c Container) string {
-	if !p.desired.Settled || u.OneShot || p.desired.stops(u.Name, "") || p.desired.stops(u.Name, c.ID) {
+	if !p.desired.Settled || u.OneShot || c.StopsByHand || p.desired.stops(u.Name, "") || p.desired.stops(u.Name, c.ID) {
 		return ""
 	}
 	switch {

@@ -154,15 +154,16 @@ func (h CanaryHold) rule(st CanaryState, f *Finding, now time.Time) (r Ruling, w
 // canaryKey is where what is known of a stack's canaries is remembered.
 func canaryKey(stack string) string { return "canaries of " + stack }
 
-// rememberCanary writes down how the canary of a service stands; for a zero one of "" all
-// of the stack's are forgotten. What cannot be written counts all the same, for as long
+// rememberCanary writes down how the canary of a service stands, or, for "", the release
+// itself; for a zero one of "" all of the stack's are forgotten. What cannot be written counts all the same, for as long
 // as the agent lives. The caller holds l.mu.
 func (l *Loop) rememberCanary(ctx context.Context, s *stack, service string, st CanaryState) error {
 	all := maps.Clone(s.canaries)
-	if all == nil || service == "" {
+	forget := service == "" && st == CanaryState{}
+	if all == nil || forget {
 		all = map[string]CanaryState{}
 	}
-	if service != "" {
+	if !forget {
 		all[service] = st
 	} else if len(s.canaries) == 0 {
 		return nil

@@ -353,3 +353,119 @@ func TestADrillThatWasMissedIsSkippedAndSaidSo(t *testing.T) {
 		}
 	})
 }
+
+func TestADrillComesBackWhateverGoesWrongOnce(t *testing.T) {
+	for k := range 24 {
+		drilled(t, func(t *testing.T, h *host) {
+			h.pass(time.Hour) // there is no standby: everything is made anew
+			n := 0
+			h.engine.Interrupt(func(op enginetest.Op, at enginetest.Moment) error {
+				if at != enginetest.Before {
+					return nil
+				}
+				if n++; n == k+1 {
+					return fmt.Errorf("%s: %w", op.Kind, reconcile.ErrEngineUnavailable)
+				}
+				return nil
+			})
+			if err := h.drill(reconcile.DrillRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			h.pass(15 * time.Minute)
+			if st := h.status(); !strings.HasSuffix(h.running(), "shop:1.1") || strings.Contains(h.running(), ",") || st.Sync != reconcile.SyncSynced || st.Drill != nil {
+				t.Errorf("when call %d fails: running %s, %s, drill %+v\n%s\n%s", k+1, h.running(), st.Sync, st.Drill, h.history(), h.story())
+			}
+		})
+	}
+}
+
+func TestADrillAtTheEdgeTakesNoStepsAndStopsNobodyWhoServes(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(10 * time.Minute)
+		stopsAfterReturn(h, edge)
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(8 * time.Second)
+		h.expect("at the edge", strings.Split(routes(h, edge), ",")[0], "web [80]: web/1")
+		h.expect("shares", shared(h, edge), "")
+		h.pass(5 * time.Minute)
+		h.expect("history", h.history(), drillHistory)
+		h.expect("at the edge", routes(h, edge), "web [80]: web/2")
+	})
+}
+
+func TestADrillThatIsOrderedAndCannotBeginIsCalledOff(t *testing.T) {
+	drilled(t, func(t *testing.T, h *host) {
+		h.disk.fill(true)
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.disk.fill(false)
+		h.pass(time.Hour)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+		if told := h.heard(reconcile.EventDrillSkipped); !strings.HasPrefix(told, "warning: the drill is called off: ") || strings.Contains(told, "\n") {
+			t.Errorf("told %q", told)
+		}
+		if st := h.status(); st.Drill != nil || st.Sync != reconcile.SyncSynced {
+			t.Errorf("%s, drill %+v", st.Sync, st.Drill)
+		}
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+	})
+}
+
+func TestARollbackInTheMiddleOfADrillStaysWhereItSays(t *testing.T) {
+	drilled(t, func(t *testing.T, h *host) {
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(9 * time.Second)
+		if _, err := h.loop.Rollback(t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		h.expect("sync", string(h.status().Sync), "pinned")
+	})
+}
+
+func TestAnImageThatIsGoneMakesADrillRefused(t *testing.T) {
+	drilled(t, func(t *testing.T, h *host) {
+		h.pass(time.Hour)
+		h.engine.DeleteImage(h.record.releases[1].Services[0].Image.ID)
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded\n#3 drill v1.0.0 refused restores #1")
+		h.expect("running", h.running(), "web/2 shop:1.1")
+		if st := h.status(); st.Sync != reconcile.SyncSynced || st.Drill != nil {
+			t.Errorf("%s, drill %+v", st.Sync, st.Drill)
+		}
+	})
+}
+
+func TestADrillGoesPastAWindowOnlyAtAnOperatorsWord(t *testing.T) {
+	drilled(t, func(t *testing.T, h *host) {
+		h.push("", "x-davit: {windows: [{deny: \"0 0 * * *\", for: 23h}], drill: {schedule: \"0 4 * * *\", timezone: UTC}}\n"+web("1.1"))
+		h.untilClock("04:30")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+		if told := h.heard(reconcile.EventDrillSkipped); !strings.Contains(told, "window opens") {
+			t.Errorf("told %q", told)
+		}
+		if err := h.drill(reconcile.DrillRequest{Now: true}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Minute)
+		h.expect("history", h.history(), drillHistory)
+	})
+}

@@ -23,7 +23,7 @@ func TestAnyHistoryOfPushesVerbsAndMishapsEndsWell(t *testing.T) {
 		var lives []act
 		for range rapid.IntRange(2, 8).Draw(rt, "acts") {
 			lives = append(lives, act{
-				what: rapid.IntRange(0, 11).Draw(rt, "what"),
+				what: rapid.IntRange(0, 13).Draw(rt, "what"),
 				tag:  rapid.IntRange(0, 5).Draw(rt, "content"),
 				then: time.Duration(rapid.IntRange(0, 40).Draw(rt, "seconds after")) * time.Second,
 			})
@@ -63,7 +63,7 @@ type act struct {
 var tags = []string{"1.0", "1.1", "1.2", "bad", "exits", "missing"}
 
 func (a act) String() string {
-	words := []string{"push", "push", "push", "push", "push", "retry", "rollback", "unpin", "suspend briefly", "agent dies", "daemon restarts", "container dies"}
+	words := []string{"push", "push", "push", "push", "push", "retry", "rollback", "unpin", "suspend briefly", "agent dies", "daemon restarts", "container dies", "drill", "abort"}
 	if a.what < 5 {
 		return fmt.Sprintf("push %s, %s", tags[a.tag], a.then)
 	}
@@ -116,6 +116,10 @@ func (l *life) live(a act) {
 		if c := l.observe().Containers; len(c) > 0 {
 			l.engine.Kill(c[a.tag%len(c)].ID)
 		}
+	case 12:
+		_ = l.drill(reconcile.DrillRequest{DataCompatible: true, Gaps: true})
+	case 13:
+		_ = l.loop.Abort(ctx, "shop", "ann")
 	}
 	l.pass(a.then)
 }

@@ -36,7 +36,7 @@ func TestARetryDuringTheReturnIsNotForgotten(t *testing.T) {
 		h.push("v1.0.0", web("1.0"))
 		h.pass(time.Minute)
 		h.push("v1.1.0", web("bad"))
-		for i := 0; i < 1000 && h.emitted(reconcile.EventHeld) == 0; i++ {
+		for i := 0; i < 10_000 && h.emitted(reconcile.EventHeld) == 0; i++ {
 			time.Sleep(time.Millisecond)
 		}
 		if err := h.loop.Retry(t.Context(), "shop", "ann"); err != nil {

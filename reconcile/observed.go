@@ -83,6 +83,8 @@ type Container struct {
 	// StopByHand is true when it was stopped, and neither this davit nor its own
 	// process ended it.
 	StopByHand bool
+	// StopsByHand is true while it runs though somebody else has just asked it to end.
+	StopsByHand bool
 
 	// Probed is what davit's own lasting probes say of it.
 	Probed Probed

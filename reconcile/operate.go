@@ -103,13 +103,20 @@ func (l *Loop) Unpin(ctx context.Context, stack, actor string) error {
 	return nil
 }
 
-// Retry tries content again that failed, or that is waited for, now.
+// Retry tries content again that failed, or that is waited for, now. What is under way has
+// not failed yet, and is not tried again beforehand.
 func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s, err := l.known(ctx, stack)
 	if err != nil {
 		return err
+	}
+	if visiting(s.history) != nil {
+		return fmt.Errorf("retry stack %s: %w: a drill is under way", stack, ErrNotApplicable)
+	}
+	if r := s.trying(); r != nil {
+		return WithHint(fmt.Errorf("retry stack %s: %w: release #%d of it is under way", stack, ErrNotApplicable, r.Seq), "`davit abort %s` puts an end to it", stack)
 	}
 	if s.controls.Hold != nil {
 		if err := l.Decisions.SetHold(ctx, stack, nil); err != nil {
@@ -124,6 +131,18 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 	l.event(s, EventReleased, SeverityInfo, "to be tried again, by "+actor)
 	l.poke()
 	return nil
+}
+
+// trying is the release that tries what is declared at the moment, nil for none.
+func (s *stack) trying() *Release {
+	if s.work == nil || len(s.history) == 0 {
+		return nil
+	}
+	r := &s.history[0]
+	if !r.Running() || r.Spec != s.declared || r.Kind != KindDeploy && r.Kind != KindRollback {
+		return nil
+	}
+	return r
 }
 
 // Suspend stops every action on a stack.

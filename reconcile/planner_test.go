@@ -224,7 +224,7 @@ func (c *planCase) definedBy(words []string) *compose.Project {
 
 // flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
 // unproven SEQ, served ID, left ID AGO, handover never|now, restarts SERVICE, stopped ID, version FROM TO,
-// release SEQ, canary SERVICE WEIGHT AGO [ABORTED].
+// release SEQ, canary SERVICE WEIGHT AGO [ABORTED], answering AGO (the engine), healed SERVICE AGO... [given-up].
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
 	case "settled":
@@ -260,6 +260,14 @@ func (c *planCase) flag(t *testing.T, words []string) {
 		}
 	case "canary":
 		c.canary(t, words[1:])
+	case "answering":
+		ago, err := time.ParseDuration(words[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.observed.Answering = now.Add(-ago)
+	case "healed":
+		c.healed(t, words[1:])
 	case "attempt":
 		seq, err := strconv.ParseInt(words[1], 10, 64)
 		if err != nil {
@@ -285,6 +293,23 @@ func (c *planCase) flag(t *testing.T, words []string) {
 	default:
 		t.Fatalf("unknown flag %q", words)
 	}
+}
+
+// healed is what is on record of a service that failed by itself.
+func (c *planCase) healed(t *testing.T, words []string) {
+	h := reconcile.HealingState{Content: c.desired.Project.Hash}
+	for _, word := range words[1:] {
+		if word == "given-up" {
+			h.GivenUp = now
+			continue
+		}
+		ago, err := time.ParseDuration(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Attempts = append(h.Attempts, now.Add(-ago))
+	}
+	c.desired.Healing = map[string]reconcile.HealingState{words[0]: h}
 }
 
 // canary is what is on record of a service's canary.
@@ -348,6 +373,7 @@ func imageFact(ref string, words []string) reconcile.Image {
 // container understands: SERVICE/NUMBER STATE IMAGE and then, in any order: old
 // (made from another spec), unplugged (in no network), before (from that of the project before), alias, restart=POLICY, health=WORD, started=AGO,
 // finished=AGO, created=AGO, borrows=ID, code=N, release=N, name=NAME, instance=NAME, volume=PATH:NAME,
+// ran (in service when the current release ended), doomed, unready, stops-by-hand, unwell=AGO, crashes=N, oom,
 // bind=PATH:SOURCE[:ro], limits=MEBIBYTES:CPUS, network=KEY, edge=PORT/NETWORK (left to the edge), published=PORT (by Docker), stack=NAME.
 func (c *planCase) container(t *testing.T, words []string) reconcile.Container {
 	service, number, _ := strings.Cut(words[0], "/")
@@ -415,6 +441,24 @@ func (c *planCase) trait(t *testing.T, out *reconcile.Container, word string) {
 		out.Finished = ago()
 	case "code":
 		out.ExitCode = number()
+	case "ran": // when the current release ended
+		for i := range c.desired.Previous.Services {
+			if rec := &c.desired.Previous.Services[i]; rec.Name == out.Service {
+				rec.Containers = append(rec.Containers, out.ID)
+			}
+		}
+	case "doomed":
+		out.Probed.Doomed = "liveness failed 3 times: connection refused"
+	case "stops-by-hand":
+		out.StopsByHand = true
+	case "unready":
+		out.Probed.Unready = "readiness failed 3 times: connection refused"
+	case "unwell":
+		out.Unwell = ago()
+	case "crashes":
+		out.Crashes = number()
+	case "oom":
+		out.OOMKilled = true
 	case "release":
 		out.Release = int64(number())
 	case "name":

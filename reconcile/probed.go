@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"davit/compose"
@@ -52,14 +53,15 @@ func (l *Loop) attended(o Observed) []Attended {
 	for _, name := range sortedKeys(l.stacks) {
 		s := l.stacks[name]
 		project := s.declaredBy(current(s.history))
-		if project == nil {
+		lasting := func(service compose.Service) bool { return service.Settings.Probes.Lasting() && !service.OneShot }
+		if project == nil || !slices.ContainsFunc(project.Services, lasting) {
 			continue
 		}
 		p := recorded(s, project)
 		p.networks, p.apart = networksOf(o, name), o.Apart
 		for _, declared := range project.Services {
 			u := &unit{Service: declared}
-			if declared.OneShot || !declared.Settings.Probes.Lasting() || p.reach(u) != nil || !u.Settings.Probes.Lasting() {
+			if !lasting(declared) || p.reach(u) != nil || !u.Settings.Probes.Lasting() {
 				continue
 			}
 			for _, c := range o.ownedBy(name, l.Instance) {

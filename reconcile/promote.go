@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// errAborted ends work whose canary an operator put an end to.
+// errAborted ends work that an operator put an end to.
 var errAborted = errors.New("aborted by an operator")
 
 // Promote lets the canaries of a stack that are held go on to their next step, whatever
@@ -36,8 +36,8 @@ func (l *Loop) Promote(ctx context.Context, stack, actor string) error {
 	return nil
 }
 
-// Abort puts an end to a release whose canaries are not promoted: all traffic goes back
-// first, and the content is held like any that failed.
+// Abort puts an end to what is under way. New content goes back, the weight of canaries
+// first, and is held like any that failed; a drill comes back.
 func (l *Loop) Abort(ctx context.Context, stack, actor string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func (l *Loop) Abort(ctx context.Context, stack, actor string) error {
 	}
 	under := s.canariesThat(func(h *holding) bool { return h.left > 0 })
 	if len(under) == 0 {
-		return WithHint(fmt.Errorf("abort stack %s: %w: no canary of it is under way", stack, ErrNotApplicable), "`davit rollback %s` brings the release before back", stack)
+		return l.abortRelease(ctx, s, actor)
 	}
 	for _, service := range under {
 		h, st := s.work.canaries[service], s.canaries[service]
@@ -61,6 +61,33 @@ func (l *Loop) Abort(ctx context.Context, stack, actor string) error {
 		l.event(s, EventAborted, SeverityWarning, fmt.Sprintf("%s aborted by %s, at %s", service, actor, h.hold))
 	}
 	s.work.cancel(errAborted)
+	return nil
+}
+
+// abortRelease puts an end to a release without canaries that are not promoted. That it was
+// is on record before anything else happens, under the name of no service. The caller
+// holds l.mu.
+func (l *Loop) abortRelease(ctx context.Context, s *stack, actor string) error {
+	refuse := func(why, hint string) error {
+		return WithHint(fmt.Errorf("abort stack %s: %w: %s", s.name, ErrNotApplicable, why), "%s", hint)
+	}
+	if s.work == nil || len(s.history) == 0 || !s.history[0].Running() {
+		return refuse("no release of it is under way", fmt.Sprintf("`davit rollback %s` brings the release before back", s.name))
+	}
+	r := s.history[0]
+	cause := errAborted
+	switch {
+	case r.Kind == KindDeploy, r.Kind == KindRollback:
+		if err := l.rememberCanary(ctx, s, "", CanaryState{Content: r.Spec, Aborted: actor}); err != nil {
+			return err
+		}
+	case r.Kind == KindDrill && !r.comesBack(s.history):
+		cause = errCancelled
+	default:
+		return refuse(fmt.Sprintf("release #%d is a %s, which brings back what is good", r.Seq, r.Kind), fmt.Sprintf("`davit suspend %s` stops every action", s.name))
+	}
+	l.event(s, EventAborted, SeverityWarning, fmt.Sprintf("release #%d %s aborted by %s", r.Seq, r.Version, actor))
+	s.work.cancel(cause)
 	return nil
 }
 
@@ -83,6 +110,9 @@ func (s *stack) canariesThat(fit func(*holding) bool) []string {
 func (a *attempt) aborted() *Failure {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
+	if st := a.stack.canaries[""]; st.Aborted != "" && st.Content == a.release.Spec {
+		return &Failure{Reason: "aborted by " + st.Aborted}
+	}
 	i := slices.IndexFunc(a.plan.Steps, func(s Step) bool {
 		st := a.stack.canaries[s.Service]
 		return s.Kind == StepHold && st.Content == s.Hold.Content && st.Aborted != ""

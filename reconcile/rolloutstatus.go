@@ -3,16 +3,22 @@ package reconcile
 import (
 	"fmt"
 	"time"
+
+	"davit/compose"
 )
 
-// RolloutStatus is where a service is that is handed over a share at a time.
+// RolloutStatus is where a service is that goes from one release to another.
 type RolloutStatus struct {
-	// Phase is "starting" while replicas of the new release come up, "holding" while its
-	// weight stays, "promoting" after the last hold, and "interrupted" while nobody works
-	// on it: a suspension, say.
+	// Strategy is how: "rolling", "recreate" or "canary".
+	Strategy string `json:"strategy"`
+	// Phase of a canary is "starting" while replicas of the new release come up, "holding"
+	// while its weight stays, "promoting" after the last hold, and "interrupted" while
+	// nobody works on it: a suspension, say. Otherwise it is what is done: "waiting" for
+	// others, "preparing", "hooks", "starting", "shifting", "delaying", "draining" or
+	// "monitoring".
 	Phase string `json:"phase"`
-	// Step of Steps, counted from 1, is the one that it is at or goes to; 0 where it is
-	// interrupted and nobody knows.
+	// Step of Steps, counted from 1, is the one that it is at or goes to: a canary's, or
+	// else the replica; 0 where it is interrupted and nobody knows.
 	Step  int `json:"step"`
 	Steps int `json:"steps"`
 	// Batch is true where steps are replicas, which are judged batch by batch.
@@ -30,8 +36,10 @@ func (r RolloutStatus) String() string {
 	switch {
 	case r.Batch:
 		text = fmt.Sprintf("%s, %d of %d replicas", r.Phase, r.Step, r.Steps)
-	case r.Step > 0:
+	case r.Step > 0 && r.Strategy == compose.StrategyCanary.String():
 		text = fmt.Sprintf("canary step %d of %d, %s", r.Step, r.Steps, text)
+	case r.Step > 0:
+		text = fmt.Sprintf("%s, replica %d of %d, %s", r.Strategy, r.Step, r.Steps, text)
 	}
 	if r.WaitingFor != "" {
 		text += ", waits for " + r.WaitingFor
@@ -39,17 +47,23 @@ func (r RolloutStatus) String() string {
 	return text
 }
 
-// rolloutStatus is how the canary of a service stands, nil where there is none. The
-// caller holds l.mu.
+// rolloutStatus is how a service that changes stands, nil for any other. The caller holds
+// l.mu.
 func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutStatus {
 	var route Route
 	if l.observed.Edge != nil {
 		route, _ = l.observed.Edge.Route(s.name, service)
 	}
-	out := &RolloutStatus{Phase: "interrupted", Weight: route.share(func(m Member) bool { return !l.proven(m, service, now) })}
+	out := &RolloutStatus{Strategy: compose.StrategyCanary.String(), Phase: "interrupted", Weight: route.share(func(m Member) bool { return !l.proven(m, service, now) })}
 	var h *holding
 	if s.work != nil {
 		h = s.work.canaries[service]
+	}
+	if h == nil && s.work != nil && s.work.course != nil {
+		if rolls := s.work.course.status(service); rolls != nil {
+			rolls.Weight = s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance))
+			return rolls
+		}
 	}
 	switch {
 	case h == nil && len(route.Weights) == 0:
@@ -61,9 +75,15 @@ func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutSta
 		return out
 	}
 	out.Step, out.Steps, out.WaitingFor, out.Since, out.Batch = h.hold.Step, h.hold.Of, h.waits, h.since, h.hold.Batch
+	if h.hold.Batch {
+		out.Strategy = compose.StrategyRolling.String()
+		out.Weight = s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance))
+	}
 	switch {
 	case h.hold.Batch && !h.open:
 		out.Phase, out.Step = "starting", h.hold.Of-h.left
+	case h.hold.Batch:
+		out.Phase = "holding"
 	case h.open:
 		out.Phase, out.Weight = "holding", h.hold.Weight
 	case h.left == 0:

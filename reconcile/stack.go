@@ -94,8 +94,10 @@ type work struct {
 	what  string
 	// needs are the sums of the content that its containers will mount.
 	needs map[string]bool
-	// canaries are those of the plan that is carried out, by service.
+	// canaries are those of the plan that is carried out, by service; course is how far it
+	// has come, nil before it begins.
 	canaries map[string]*holding
+	course   *course
 }
 
 // view is what status shows.

@@ -23,11 +23,20 @@ func line(s reconcile.Step) string {
 }
 
 func (x *execution) reportStarted(s reconcile.Step) {
+	x.follow(reconcile.StepNews{Step: s})
 	x.executor.log.Debug("step started", x.about(s)...)
 	x.report(s, reconcile.EventStepStarted, reconcile.SeverityInfo, line(s))
 }
 
+// follow tells whoever follows the execution.
+func (x *execution) follow(n reconcile.StepNews) {
+	if x.job.Follow != nil {
+		x.job.Follow(n)
+	}
+}
+
 func (x *execution) reportDone(o outcome) {
+	x.follow(reconcile.StepNews{Step: o.task.step, Ended: true, Done: true})
 	s, text, severity := o.task.step, line(o.task.step), reconcile.SeverityInfo
 	if o.verdict != "" {
 		text += ": " + o.verdict
@@ -49,6 +58,7 @@ type notice struct {
 }
 
 func (x *execution) reportWaiting(n notice) {
+	x.follow(reconcile.StepNews{Step: n.step, Waits: x.executor.scrub(n.text)})
 	text := line(n.step) + ": waiting: " + n.text
 	x.executor.log.Warn("step waits", append(x.about(n.step), slog.String("for", x.executor.scrub(n.text)))...)
 	x.report(n.step, reconcile.EventWaiting, reconcile.SeverityWarning, text)
@@ -58,6 +68,7 @@ func (x *execution) reportWaiting(n notice) {
 // another's sake is no problem of its own.
 func (x *execution) reportFailed(o outcome) {
 	s, severity := o.task.step, reconcile.SeverityError
+	x.follow(reconcile.StepNews{Step: s, Ended: true})
 	if errors.Is(o.err, errAbandoned) {
 		severity = reconcile.SeverityInfo
 		x.executor.log.Info("step abandoned", x.with(o)...)

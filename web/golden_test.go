@@ -27,7 +27,7 @@ func TestJSONShapesAreTheDocumentedOnes(t *testing.T) {
 					Ports:    []reconcile.PortStatus{{Port: "80", Owner: "edge"}, {Port: "53/udp", Owner: "docker"}, {Port: "81", Trouble: "address already in use"}},
 					Draining: []reconcile.DrainStatus{{Replica: "web/1", Container: "c0", Since: at, Until: at.Add(time.Minute), Requests: 2, Streams: 1}},
 					Ejected:  []reconcile.EjectStatus{{Replica: "web/2", Container: "c2", Reason: "it cannot be reached"}},
-					Rollout:  &reconcile.RolloutStatus{Phase: "holding", Step: 1, Steps: 3, Weight: 5, WaitingFor: "the end of its hold at 05:00:00", Since: at},
+					Rollout:  &reconcile.RolloutStatus{Strategy: "canary", Phase: "holding", Step: 1, Steps: 3, Weight: 5, WaitingFor: "the end of its hold at 05:00:00", Since: at},
 				}, {Name: "cron"}}},
 			{Name: "new", Sync: reconcile.SyncWaiting, Health: reconcile.ConditionUnknown, WaitingFor: "image shop:2: not found", Since: at},
 		}, []web.SourceStatus{{Name: "ops", Source: "https://git.example/ops", LastFetch: &fetched}}),

@@ -27,6 +27,7 @@ func TestOrdersReachTheAgentWithTheirActor(t *testing.T) {
 		want  any
 	}{
 		"rollback": {web.Order{To: "v1.2.0", Hold: true, Actor: "ada"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
+		"drill":    {web.Order{DataCompatible: true, Gaps: true, Now: true, Actor: "ada"}, reconcile.DrillRequest{Stack: "shop", DataCompatible: true, Gaps: true, Now: true, Actor: "ada"}},
 		"suspend":  {web.Order{For: "2h", Reason: "moving", Actor: "ada"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
 		"unpin":    {web.Order{Actor: "ada"}, told{"unpin", "shop", "ada"}},
 		"promote":  {web.Order{Actor: "ada"}, told{"promote", "shop", "ada"}},

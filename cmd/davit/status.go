@@ -130,6 +130,9 @@ func (s *statusCommand) print(status web.Status, detailed bool) {
 			if service.Rollout != nil {
 				t.note(service.Name, service.Rollout.String()+s.elapsed(service.Rollout.Since))
 			}
+			if h := service.Healing; h != nil && h.GivenUp == nil {
+				t.note("healed", h.String())
+			}
 			for _, e := range service.Ejected {
 				t.note("passed over", e.Replica+": "+e.Reason)
 			}

@@ -103,6 +103,55 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestTheStatusShowsRolloutsDrillsAndTheTimeToRecover(t *testing.T) {
+	mean := 2.43
+	k := stands(reconcile.SyncProgressing, reconcile.ConditionHealthy)
+	k.Drill = &reconcile.DrillStatus{Phase: "going", Seq: 7, Since: then}
+	k.Recovery = reconcile.RecoveryStatus{MeanSeconds: &mean, Rollbacks: 1, AutoRollbacks: 2, Drills: 3}
+	k.Services = []reconcile.ServiceStatus{{Name: "web", Rollout: &reconcile.RolloutStatus{Strategy: "rolling", Phase: "starting", Step: 2, Steps: 4, Weight: 25,
+		WaitingFor: "web/6: healthcheck within 2m", Since: then}}}
+	for _, args := range [][]string{{"status"}, {"status", "shop"}} {
+		got := ask(t, &fakeAgent{chapters: [][]reconcile.StackStatus{{k}}}, args...)
+		for text, want := range map[string]bool{
+			"drill: going, for ": true,
+			"web: rolling, replica 2 of 4, starting, 25 %, waits for web/6: healthcheck within 2m, for ": true,
+			"recovery: 2.4s on average: 1 rollbacks, 2 after failures, 3 drills":                         len(args) == 2,
+		} {
+			if strings.Contains(got.out, text) != want {
+				t.Errorf("%v: %q there: %t\n%s", args, text, !want, got.out)
+			}
+		}
+	}
+}
+
+func TestADrillEndsAsItWent(t *testing.T) {
+	kind := func(seq int64, of int64, o reconcile.Outcome, took time.Duration) reconcile.Release {
+		return reconcile.Release{Stack: "shop", Seq: seq, Kind: reconcile.KindDrill, Version: "v1.2.0", Outcome: o, Failure: "web/3 exited", RollbackOf: of, Recovery: took, Started: then, Finished: then}
+	}
+	there, back := kind(9, 8, reconcile.Succeeded, 1400*time.Millisecond), kind(10, 9, reconcile.Succeeded, time.Second)
+	tests := map[string]struct {
+		after []reconcile.Release // newest first
+		code  int
+		says  string
+	}{
+		"well":       {[]reconcile.Release{back, there}, 0, "v1.2.0 served 1.4s after the order"},
+		"badly":      {[]reconcile.Release{back, kind(9, 8, reconcile.Failed, 0)}, 1, "the drill of shop failed: release #9: web/3 exited"},
+		"not at all": {nil, 1, "was called off"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			under, over := stands(reconcile.SyncProgressing, reconcile.ConditionHealthy), stands(reconcile.SyncSynced, reconcile.ConditionHealthy)
+			under.Drill = &reconcile.DrillStatus{Phase: "going", Seq: 7, Since: then}
+			a := &fakeAgent{chapters: [][]reconcile.StackStatus{{under}, {over}}, releases: []reconcile.Release{kind(8, 0, reconcile.Succeeded, 0)}}
+			a.obeyed = func() { a.releases = append(test.after, a.releases...) }
+			got := ask(t, a, "drill", "shop")
+			if got.code != test.code || !strings.Contains(got.out+got.err, test.says) {
+				t.Errorf("exit code %d, want %d with %q\n%s%s", got.code, test.code, test.says, got.out, got.err)
+			}
+		})
+	}
+}
+
 // adoptions are one project of each kind.
 func adoptions() []reconcile.AdoptionPlan {
 	return []reconcile.AdoptionPlan{
@@ -125,6 +174,7 @@ func TestOrdersCarryTheirActor(t *testing.T) {
 		"remove":   {[]string{"remove", "shop", "--yes"}, told{"remove", "shop", "ada"}},
 		"suspend":  {[]string{"suspend", "shop", "--for", "2h", "--reason", "moving"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
 		"rollback": {[]string{"rollback", "shop", "--to", "v1.2.0", "--hold", "--no-wait"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
+		"drill":    {[]string{"drill", "shop", "--gaps", "--data-compatible", "--now", "--wait=false"}, reconcile.DrillRequest{Stack: "shop", Actor: "ada", Gaps: true, DataCompatible: true, Now: true}},
 		"apply":    {[]string{"apply", "shop"}, told{"wake", "shop", "cli"}},
 		"adopt":    {[]string{"adopt", "shop", "--take-over"}, reconcile.AdoptRequest{Stack: "shop", Actor: "ada", TakeOver: true}},
 		"stop":     {[]string{"stop", "shop", "web"}, reconcile.ServiceRequest{Stack: "shop", Service: "web", Actor: "ada"}},

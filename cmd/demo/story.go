@@ -57,6 +57,7 @@ func (s *story) tell(davit string) {
 	s.badRelease()
 	s.missingImage()
 	s.revert()
+	s.drill()
 	s.ending()
 }
 
@@ -167,6 +168,35 @@ func (s *story) revert() {
 		fmt.Sprintf("it is recorded as a rollback that restores #%d", s.good.Seq), release)
 	s.claimServes("1.1.0", s.original)
 	s.claim(s.original.Is(release.Service("web").ImageID), "it is the original image of v1.1.0, although its tag has moved", release.Services)
+	s.claimNeverBelow(watch)
+}
+
+func (s *story) drill() {
+	s.act("`davit drill %s` rehearses a rollback. The registry is still down.", s.shop.Name)
+	before := s.crowd.Tally()
+	seen := len(s.agent.History(s.shop.Name))
+	watch := s.shop.Mark()
+	answer := s.agent.CLI("drill", s.shop.Name)
+	s.claim(answer.Code == 0, "it ends well", answer.Stdout+answer.Stderr)
+	history := s.agent.History(s.shop.Name)
+	history = history[:len(history)-seen]
+	ok := len(history) == 2
+	for _, r := range history {
+		ok = ok && r.Kind == "drill" && r.Outcome == "succeeded"
+	}
+	s.claim(ok && history[1].Version == "v1.3.0", "the history has two releases of the kind drill: to v1.3.0 and back", history)
+	if !ok {
+		return
+	}
+	took := history[1].RecoverySeconds
+	s.claim(took > 0, fmt.Sprintf("the recovery time is recorded: v1.3.0 served %.2f s after the order", took), history[1])
+	status := s.agent.WaitSynced(s.shop.Name, s.good.Version)
+	s.claim(status.Recovery.Drills == 1 && status.Recovery.MeanSeconds > 0,
+		fmt.Sprintf("`davit status -o json` has the mean time to recovery, %.2f s, with one drill in it", status.Recovery.MeanSeconds), status.Recovery)
+	after := s.crowd.Tally()
+	s.claim(after.Failed == before.Failed && after.Versions["1.3.0"] > before.Versions["1.3.0"],
+		fmt.Sprintf("v1.3.0 answered %d of %d requests meanwhile, and none failed", after.Versions["1.3.0"]-before.Versions["1.3.0"], after.Total-before.Total), after)
+	s.claimServes("1.1.0", s.original)
 	s.claimNeverBelow(watch)
 }
 

@@ -122,6 +122,7 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	}
 	f := &c.face
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
+	f.Probed, f.Unwell, f.Crashes = reconcile.Probed{}, time.Time{}, 0 // a test said that of its last run
 	c.ever, c.stopped, c.byHand, c.silent = true, false, false, nil
 	c.asked, c.wrong = 0, 0
 	e.address(c)

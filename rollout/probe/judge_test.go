@@ -117,6 +117,40 @@ func TestStartupSuspendsReadiness(t *testing.T) {
 	}
 }
 
+func TestLivenessHasACourseOfItsOwn(t *testing.T) {
+	j := NewJudge(compose.Probes{Startup: every(10 * sec), Readiness: every(4 * sec), Liveness: every(3 * sec)})
+	j.Begin(zero)
+	j.Take(Liveness, zero, Answer{}) // its turn has not come
+	j.Take(Startup, zero, Answer{OK: true})
+	j.Take(Readiness, zero, Answer{OK: true})
+	for i := range 3 {
+		at := zero.Add(time.Duration(i) * 3 * sec)
+		if k, due, ok := j.Next(); !ok || k != Liveness && i != 2 || i == 0 && due != zero || i == 1 && due != at {
+			t.Errorf("look %d: next is %s after %v", i, k, due.Sub(zero))
+		}
+		if _, _, doomed := j.Doomed(); doomed || !j.Ready() {
+			t.Errorf("doomed %t, ready %t after %d failures", doomed, j.Ready(), i)
+		}
+		j.Take(Liveness, at, Answer{Output: "hangs"})
+	}
+	if k, output, doomed := j.Doomed(); !doomed || k != Liveness || output != "hangs" || !j.Ready() {
+		t.Errorf("%s, doomed %t, %q, ready %t", k, doomed, output, j.Ready())
+	}
+	j.Take(Liveness, zero.Add(9*sec), Answer{OK: true})
+	if _, _, doomed := j.Doomed(); doomed {
+		t.Error("doomed though it lives")
+	}
+}
+
+func TestAStartupThatFailsDooms(t *testing.T) {
+	j := NewJudge(compose.Probes{Startup: every(10*sec, failures(1)), Liveness: every(3 * sec)})
+	j.Begin(zero)
+	j.Take(Startup, zero, Answer{Output: "connection refused"})
+	if k, output, doomed := j.Doomed(); !doomed || k != Startup || output != "connection refused" {
+		t.Errorf("%s, doomed %t, %q", k, doomed, output)
+	}
+}
+
 func TestAStartupProbeAloneMakesReadyAndIsNotMadeAgain(t *testing.T) {
 	j := NewJudge(compose.Probes{Startup: every(10 * sec)})
 	j.Begin(zero)

@@ -20,6 +20,8 @@ type service struct {
 	started  time.Time
 	draining atomic.Bool
 	load     loadSeen
+	// dead is true once somebody asked it to answer 503 at /livez.
+	dead atomic.Bool
 }
 
 // serve runs until ctx ends, which is SIGTERM, or EXIT_AFTER strikes.
@@ -70,6 +72,12 @@ func (s *service) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		if s.dead.Load() {
+			http.Error(w, s.version+" is dead inside", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("DELETE /livez", func(http.ResponseWriter, *http.Request) { s.dead.Store(true) })
 	mux.HandleFunc("GET /file/{path...}", readFile)
 	mux.HandleFunc("PUT /file/{path...}", writeFile)
 	mux.HandleFunc("POST /echo", echo)

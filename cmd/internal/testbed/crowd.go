@@ -44,7 +44,7 @@ func (b *Bed) Crowd(url string, clients int) *Crowd {
 func (c *Crowd) ask(ctx context.Context) {
 	transport := &http.Transport{MaxConnsPerHost: 1}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	client := &http.Client{Transport: transport, Timeout: 90 * time.Second}
 	for {
 		begun := time.Now()
 		version, err := c.once(ctx, client)

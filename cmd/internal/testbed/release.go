@@ -20,9 +20,11 @@ type Release struct {
 	Restores int64     `json:"restores"`
 	Started  time.Time `json:"started"`
 	// RollbackOf is the release that this one left.
-	RollbackOf int64             `json:"rollback_of"`
-	Finished   *time.Time        `json:"finished"`
-	Services   []ReleasedService `json:"services"`
+	RollbackOf int64      `json:"rollback_of"`
+	Finished   *time.Time `json:"finished"`
+	// RecoverySeconds is 0 for what is no way back.
+	RecoverySeconds float64           `json:"recovery_seconds"`
+	Services        []ReleasedService `json:"services"`
 }
 
 // ReleasedService is what one release ran for one service.

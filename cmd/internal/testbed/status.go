@@ -14,6 +14,16 @@ type Status struct {
 	LastFetch  *time.Time      `json:"last_fetch"`
 	LastError  string          `json:"last_error"`
 	Services   []ServiceStatus `json:"services"`
+	Recovery   Recovery        `json:"recovery"`
+}
+
+// Recovery is how long a stack takes to be back.
+type Recovery struct {
+	// MeanSeconds is 0 before the first.
+	MeanSeconds   float64 `json:"mean_seconds"`
+	Rollbacks     int     `json:"rollbacks"`
+	AutoRollbacks int     `json:"auto_rollbacks"`
+	Drills        int     `json:"drills"`
 }
 
 // ServiceStatus is one service of a Status.
