@@ -176,7 +176,7 @@ func (p *planner) replacedOf(u *unit) map[string]bool {
 	out := map[string]bool{}
 	for _, c := range p.owned {
 		took := func(o Container) bool {
-			return o.Service == c.Service && o.Release > c.Release && o.Created.Before(c.Finished) && (o.Spec != c.Spec || o.ImageID != c.ImageID)
+			return o.Service == c.Service && o.Release > c.Release && !o.Created.After(c.Finished) && (o.Spec != c.Spec || o.ImageID != c.ImageID)
 		}
 		stopped := c.State == Exited && c.Restart != declaredRestart(u.Config)
 		out[c.ID] = c.Service == u.Name && (stopped || slices.ContainsFunc(p.owned, took))

@@ -174,3 +174,47 @@ func TestAFirstDeployThatNeverBecomesHealthyIsStoppedForInspection(t *testing.T)
 		h.expect("running", h.running(), "web/2 shop:1.0")
 	})
 }
+
+// Many a program ends with code 0 when it is told to stop. With a restart policy that
+// leaves ended work alone, such a standby was taken for work that is done: the way back
+// started nothing, and said that all was well.
+func TestAStandbyThatEndedWithCode0IsStartedAgain(t *testing.T) {
+	for _, policy := range []string{`"no"`, "on-failure", "unless-stopped"} {
+		for _, order := range []string{"start-first", "stop-first"} {
+			ways := map[string]func(h *host, content func(string) string){
+				"a revert": func(h *host, content func(string) string) { h.push("v1.2.0", content("1.0")) },
+				"a rollback by hand": func(h *host, _ func(string) string) {
+					if _, err := h.loop.Rollback(h.t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil {
+						h.t.Fatal(err)
+					}
+				},
+				"a release that fails": func(h *host, content func(string) string) {
+					h.push("v1.2.0", content("1.0"))
+					h.pass(time.Minute)
+					h.push("v1.3.0", content("bad"))
+				},
+			}
+			for name, back := range ways {
+				t.Run(strings.Join([]string{name, policy, order}, ", "), func(t *testing.T) {
+					simulate(t, func(t *testing.T, h *host) {
+						content := func(tag string) string {
+							return "services:\n  web: {image: \"shop:" + tag + "\", restart: " + policy + ", x-davit: {order: " + order + "}}\n"
+						}
+						h.image("shop:1.0", healthy())
+						h.image("shop:1.1", healthy())
+						h.image("shop:bad", sick())
+						h.push("v1.0.0", content("1.0"))
+						h.pass(time.Minute)
+						h.push("v1.1.0", content("1.1"))
+						h.pass(time.Minute)
+						back(h, content)
+						h.pass(5 * time.Minute)
+						if got := h.running(); !strings.HasSuffix(got, "shop:1.0") || strings.Contains(got, ",") {
+							t.Errorf("running %q\n%s\n%s", got, h.history(), h.story())
+						}
+					})
+				})
+			}
+		}
+	}
+}
