@@ -175,11 +175,13 @@ func (u *unit) completed(c Container) bool {
 func (p *planner) replacedOf(u *unit) map[string]bool {
 	out := map[string]bool{}
 	for _, c := range p.owned {
+		if c.Service != u.Name || c.State != Exited || c.ExitCode != 0 {
+			continue
+		}
 		took := func(o Container) bool {
 			return o.Service == c.Service && o.Release > c.Release && !o.Created.After(c.Finished) && (o.Spec != c.Spec || o.ImageID != c.ImageID)
 		}
-		stopped := c.State == Exited && c.Restart != declaredRestart(u.Config)
-		out[c.ID] = c.Service == u.Name && (stopped || slices.ContainsFunc(p.owned, took))
+		out[c.ID] = c.Restart != declaredRestart(u.Config) || slices.ContainsFunc(p.owned, took)
 	}
 	return out
 }

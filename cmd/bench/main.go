@@ -24,7 +24,7 @@ func main() {
 	flag.IntVar(&s.passes, "passes", 50, "how many passes with nothing to do are made")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often every service of a stack is replaced, by davit and by each of the others")
 	flag.IntVar(&s.back, "reverts", 7, "how often a service is reverted to a running standby, and to a stopped one")
-	only := flag.Bool("only-reverts", false, "measure nothing but reverts")
+	only := flag.String("only", "", "measure nothing but reverts, or replacements")
 	flag.DurationVar(&s.idle, "idle", 60e9, "how long the agent is watched while nothing happens")
 	flag.Parse()
 
@@ -36,11 +36,14 @@ func main() {
 	var found string
 	ok := owner.Run(func() {
 		h := newHost(owner, *davit, s)
-		if *only {
+		switch *only {
+		case "reverts":
 			found = revertTable(h.reverts(s.back))
-			return
+		case "replacements":
+			found = replacementTable(h.replacements(s.rounds, 1, 10, 50))
+		default:
+			found = h.measure().String()
 		}
-		found = h.measure().String()
 	})
 	if !ok {
 		fmt.Fprintln(os.Stderr, "bench: no figures")

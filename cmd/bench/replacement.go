@@ -296,7 +296,18 @@ func (b *bench) byScript(script string, rounds int) []time.Duration {
 	return out
 }
 
-// String is a row of the report.
+// replacementTable is all of them in Markdown.
+func replacementTable(all []replacement) string {
+	var b strings.Builder
+	b.WriteString("| services of a stack replaced | davit, since the revision was fetched | of that the containers themselves | davit beside them | direct calls (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it) |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, r := range all {
+		fmt.Fprintln(&b, r)
+	}
+	return b.String()
+}
+
+// String is a row of it.
 func (r replacement) String() string {
 	davit, own := median(pick(r.davit, same)), median(pick(r.own, same))
 	row := fmt.Sprintf("| %d | %s | %s | %s | %s (%.2f) | %s (%.2f) |", r.services, seconds(davit), seconds(own), milliseconds(davit-own),

@@ -51,12 +51,7 @@ func (r report) String() string {
 	row("the same: list calls, other reads, changes | %.2f, %.2f, %d | |", r.pass.lists, r.pass.inspects, r.pass.mutations)
 	row("idle for %s, 30 s poll: CPU | %.2f %% of a core | |", r.size.idle, 100*ratio(r.idle.cpu, r.size.idle))
 	row("idle: anonymous memory (resident) | %.1f MiB (%.1f) | |", mib(r.idle.usage.Anonymous), mib(r.idle.usage.Resident))
-	b.WriteString("\n")
-	row("services of a stack replaced | davit, since the revision was fetched | of that the containers themselves | davit beside them | direct calls (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it)")
-	row("--- | --- | --- | --- | --- | --- | ---")
-	for _, x := range r.replacements {
-		fmt.Fprintln(&b, x)
-	}
+	b.WriteString("\n" + replacementTable(r.replacements))
 	b.WriteString("\n" + revertTable(r.reverts))
 	return b.String()
 }
