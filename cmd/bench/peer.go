@@ -113,15 +113,18 @@ func (h *host) bare() time.Duration {
 
 func bareName(n int) string { return fmt.Sprintf("bare%02d", n) }
 
-// each calls f for every stack, as many at once as davit would work on.
-func (h *host) each(f func(n int) error) {
+// each calls f for every stack.
+func (h *host) each(f func(n int) error) { h.times(h.stacks, f) }
+
+// times calls f for 0 to n-1, as many at once as davit would work on.
+func (h *host) times(n int, f func(i int) error) {
 	var wait sync.WaitGroup
 	room := make(chan struct{}, parallelStacks)
-	problems := make([]error, h.stacks)
-	for n := range h.stacks {
+	problems := make([]error, n)
+	for i := range n {
 		room <- struct{}{}
 		wait.Go(func() {
-			problems[n] = f(n)
+			problems[i] = f(i)
 			<-room
 		})
 	}

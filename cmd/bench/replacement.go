@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -37,20 +36,20 @@ func (h *host) replacements(rounds int, sizes ...int) []replacement {
 	for _, n := range sizes {
 		h.Logf("%d services of one stack replaced, %d times by each", n, rounds)
 		r := replacement{services: n}
-		bench := bench{host: h, name: fmt.Sprintf("roll%d", n), services: n, image: app.Ref}
-		bench.deploy()
+		b := bench{host: h, name: fmt.Sprintf("roll%d", n), services: n, image: app.Ref}
+		b.deploy()
 		for range rounds {
-			took, own := bench.byDavit()
+			took, own := b.byDavit()
 			r.davit, r.own = append(r.davit, took), append(r.own, own)
-			r.bare = append(r.bare, bench.bare())
+			r.bare = append(r.bare, b.bare())
 		}
-		bench.agent.Stop()
-		bench.remove()
-		r.compose = bench.byCompose(rounds)
+		b.agent.Stop()
+		b.remove()
+		r.compose = b.byCompose(rounds)
 		if script, err := exec.LookPath("docker-rollout"); err == nil {
-			r.script = bench.byScript(script, rounds)
+			r.script = b.byScript(script, rounds)
 		}
-		bench.remove()
+		b.remove()
 		out = append(out, r)
 	}
 	return out
@@ -192,7 +191,7 @@ func (b *bench) bare() time.Duration {
 	defer d.http.CloseIdleConnections()
 	ids := make([]string, b.services)
 	begun := time.Now()
-	b.all(func(i int) (err error) {
+	b.times(b.services, func(i int) (err error) {
 		ids[i], err = d.run(b.Context(), fmt.Sprintf("bare-s%d", i), b.name+"_default", b.image)
 		return err
 	})
@@ -209,30 +208,10 @@ func (b *bench) bare() time.Duration {
 		}
 		return true
 	})
-	b.all(func(i int) error {
+	b.times(b.services, func(i int) error {
 		return d.call(b.Context(), http.MethodDelete, "/containers/"+ids[i]+"?force=true&v=true", nil, nil)
 	})
 	return last.Sub(begun)
-}
-
-// all calls f for every service, as many at once as davit would change.
-func (b *bench) all(f func(i int) error) {
-	var wait sync.WaitGroup
-	room := make(chan struct{}, parallelStacks)
-	problems := make([]error, b.services)
-	for i := range b.services {
-		room <- struct{}{}
-		wait.Go(func() {
-			problems[i] = f(i)
-			<-room
-		})
-	}
-	wait.Wait()
-	for _, err := range problems {
-		if err != nil {
-			b.Fatalf("direct calls: %v", err)
-		}
-	}
 }
 
 // remove takes all containers of the stack away, as quickly as can be.
