@@ -32,7 +32,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (reconcile.Container, e
 		}
 		e.ours.confirm(o.ID)
 	}
-	o.StopByHand = e.ours.ended(o)
+	o.StopByHand, o.Health = e.ours.ended(o), e.exams.health(o)
 	return o, nil
 }
 

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -143,7 +144,7 @@ func (l lab) image(t *testing.T, ref string, b enginetest.Behaviour) reconcile.I
 			b.HealthyAfter, b.ExitAfter, b.ExitCode, flag(b.Sick), flag(b.Exits), flag(b.IgnoresTERM), strings.ReplaceAll(b.Log, "\n", "|")),
 	}
 	if b.Healthcheck {
-		changes = append(changes, `HEALTHCHECK --interval=100ms --timeout=5s CMD ["/app", "check"]`)
+		changes = append(changes, fmt.Sprintf(`HEALTHCHECK --interval=%s --timeout=5s CMD ["/app", "check"]`, cmp.Or(b.CheckedEvery, 100*time.Millisecond)))
 	}
 	for _, path := range b.Volumes {
 		changes = append(changes, "VOLUME "+path)

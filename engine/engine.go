@@ -55,6 +55,7 @@ type Engine struct {
 	building chan struct{}
 	seen     cache
 	ours     stops
+	exams    exams
 	asked    apart
 	// volumes remembers inspects of volumes.
 	volumes volumeCache
@@ -78,6 +79,7 @@ func New(o Options) (*Engine, error) {
 		building:  make(chan struct{}, 1),
 		seen:      newCache(),
 		ours:      newStops(),
+		exams:     newExams(),
 		volumes:   newVolumeCache(),
 	}
 	c, err := e.dial()

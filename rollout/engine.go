@@ -69,6 +69,10 @@ type Watcher interface {
 	Answers(ctx context.Context) error
 	// Inspect returns reconcile.ErrContainerMissing when it is gone.
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)
+	// Examine runs the health check of a running container once, without waiting for the
+	// engine to do so, and has Inspect know of its success. Its error is a
+	// reconcile.HookFailure when the check ran and failed.
+	Examine(ctx context.Context, id string) error
 	// Evidence is what a person wants to see of a failed container: its last
 	// health probe's output and its last log lines.
 	Evidence(ctx context.Context, id string, lines int) (string, error)

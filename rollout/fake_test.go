@@ -46,6 +46,10 @@ type scripted struct {
 	// intend and done are what the journal answers, writing how long it takes.
 	intend, done error
 	writing      time.Duration
+	// examine is what the examination of a container of that age finds; nil for nobody
+	// well before Inspect says so. exams are its calls, by the age of the container.
+	examine func(ctx context.Context, age time.Duration) error
+	exams   []time.Duration
 	// evidence is what reading a log answers.
 	evidence error
 }
@@ -187,6 +191,22 @@ func (s *scripted) Inspect(ctx context.Context, id string) (reconcile.Container,
 		c.Started = born
 	}
 	return c, ctx.Err()
+}
+
+// Examine has a container be healthy from its first success on.
+func (s *scripted) Examine(ctx context.Context, id string) error {
+	s.mu.Lock()
+	age, examine := time.Since(s.born[id]), s.examine
+	s.exams = append(s.exams, age)
+	s.mu.Unlock()
+	if examine == nil {
+		return &reconcile.HookFailure{ExitCode: 1}
+	}
+	err := examine(ctx, age)
+	if err == nil {
+		s.set(func() { s.lives[id] = healthyAfter(0) })
+	}
+	return err
 }
 
 func (s *scripted) Evidence(ctx context.Context, id string, lines int) (string, error) {

@@ -28,18 +28,20 @@ func (e *Executor) watch(ctx context.Context, t task) (string, error) {
 	rung, stop := e.bells.listen(t.id)
 	defer stop()
 	w := newWatch(t, time.Now())
-	probes := newProbing(e, t)
+	probes, checks := newProbing(e, t), newCheckup(e, t)
+	defer checks.stop()
 	defer probes.stop()
 	for interval := pollMin; ; interval = min(interval*3/2, pollMax) {
 		verdict, passed, err := e.look(ctx, t, w)
 		if passed || err != nil {
 			return verdict, err
 		}
-		next := probes.look(ctx, w)
+		next := min(probes.look(ctx, w), checks.look(ctx, w))
 		if err := doze(ctx, min(interval, next, w.due(time.Now())), rung); err != nil {
 			return "", err
 		}
 		probes.take(w)
+		checks.take()
 	}
 }
 

@@ -12,8 +12,11 @@ type Behaviour struct {
 	// Healthcheck is true when the image itself declares one. A service's own
 	// health check counts as well.
 	Healthcheck bool
-	// HealthyAfter is the time from start to the first healthy verdict.
+	// HealthyAfter is the time from start to the first success of the health check.
 	HealthyAfter time.Duration
+	// CheckedEvery is how often the engine runs that, the first time so long after the
+	// start; 0 for all the time.
+	CheckedEvery time.Duration
 	// Sick containers never become healthy: they are starting, and unhealthy
 	// from UnhealthyAfter on, if that is not 0.
 	Sick bool

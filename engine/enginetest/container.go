@@ -37,6 +37,9 @@ type container struct {
 	wrong float64
 	// silent are the ports at which it answers no probe.
 	silent map[uint16]bool
+	// examined is true once somebody has run its health check with success, since it
+	// started.
+	examined bool
 }
 
 // due is something that will happen.
@@ -124,7 +127,7 @@ func (e *Engine) launch(c *container, at time.Time) error {
 	f.State, f.Started, f.ExitCode, f.OOMKilled = reconcile.Running, at, 0, false
 	f.Probed, f.Unwell, f.Crashes = reconcile.Probed{}, time.Time{}, 0 // a test said that of its last run
 	c.ever, c.stopped, c.byHand, c.silent = true, false, false, nil
-	c.asked, c.wrong = 0, 0
+	c.asked, c.wrong, c.examined = 0, 0, false
 	e.address(c)
 	b := c.behaviour
 	if b.Exits {
@@ -147,12 +150,21 @@ func (c *container) examine(at time.Time) {
 	c.face.Health = reconcile.HealthStarting
 	ready := at
 	if !b.Sick {
-		ready = at.Add(b.HealthyAfter)
+		ready = at.Add(b.verdictAfter())
 		c.plan(due{at: ready, what: becomes, health: reconcile.Healthy})
 	}
 	if b.UnhealthyAfter > 0 {
 		c.plan(due{at: ready.Add(b.UnhealthyAfter), what: becomes, health: reconcile.Unhealthy})
 	}
+}
+
+// verdictAfter is the time from start to the engine's first healthy verdict.
+func (b Behaviour) verdictAfter() time.Duration {
+	if b.CheckedEvery == 0 {
+		return b.HealthyAfter
+	}
+	looks := max(1, (b.HealthyAfter+b.CheckedEvery-1)/b.CheckedEvery)
+	return looks * b.CheckedEvery
 }
 
 // exit ends the process, and starts it again where its policy says so.
@@ -207,6 +219,9 @@ func (c *container) snapshot() reconcile.Container {
 		f.Endpoints[name] = end
 	}
 	f.Mounts = slices.Clone(c.face.Mounts)
+	if c.examined && f.State == reconcile.Running && f.Health == reconcile.HealthStarting {
+		f.Health = reconcile.Healthy
+	}
 	f.StopByHand = c.byHand && (f.State == reconcile.Exited || f.State == reconcile.Dead)
 	f.Published = c.published()
 	f.Volumes = map[string]string{}

@@ -42,6 +42,7 @@ type Subject interface {
 	Disconnect(ctx context.Context, id, network string) error
 	Run(ctx context.Context, id string, h reconcile.Hook) error
 	Inspect(ctx context.Context, id string) (reconcile.Container, error)
+	Examine(ctx context.Context, id string) error
 	Usage(ctx context.Context, id string) (reconcile.Usage, error)
 	Evidence(ctx context.Context, id string, lines int) (string, error)
 }
@@ -98,6 +99,7 @@ func Contract(t *testing.T, newBench func(t *testing.T) Bench) {
 		{"an image is built once of the same content", builds},
 		{"a container runs the pinned image when its tag moves", movedTag},
 		{"health goes from starting to healthy", healthy},
+		{"an examination is ahead of the engine's own, for one run", examines},
 		{"a process that ends leaves its code and log", exitsWithLog},
 		{"two containers cannot publish one host port", portTaken},
 		{"a container that vanishes is not observed", vanishes},

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -164,6 +165,36 @@ func healthy(r *rig) {
 	if !strings.Contains(text, "last health check") {
 		r.Errorf("evidence %q has no health check", text)
 	}
+}
+
+func examines(r *rig) {
+	r.networks()
+	image := r.Image(r.T, r.Project+":examined", Behaviour{Healthcheck: true, CheckedEvery: time.Hour, HealthyAfter: 300 * time.Millisecond})
+	id := r.create(r.request(r.service(nil), image, 1))
+	r.start(id)
+	var failed *reconcile.HookFailure
+	r.until("an examination that succeeds", func() bool {
+		err := r.Engine.Examine(r.Context(), id)
+		if err != nil && !errors.As(err, &failed) {
+			r.Fatalf("examine: %v", err)
+		}
+		same(r, "whether it is observed as healthy", r.observed(id).Health == reconcile.Healthy, err == nil)
+		return err == nil
+	})
+	if failed == nil {
+		r.Error("a container that is not up yet passed its examination")
+	}
+	same(r, "its health", r.inspect(id).Health, reconcile.Healthy)
+	r.must(r.Engine.Stop(r.Context(), id))
+	r.start(id)
+	same(r, "its health in its next run", r.observed(id).Health, reconcile.HealthStarting)
+	same(r, "the same, looked at alone", r.inspect(id).Health, reconcile.HealthStarting)
+	unchecked := r.plain(2, nil)
+	r.start(unchecked)
+	if err := r.Engine.Examine(r.Context(), unchecked); err == nil || errors.As(err, &failed) {
+		r.Errorf("a container without a health check was examined: %v", err)
+	}
+	r.is("examining no container", r.Engine.Examine(r.Context(), r.Project+"-none"), reconcile.ErrContainerMissing)
 }
 
 func exitsWithLog(r *rig) {

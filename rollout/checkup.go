@@ -1,0 +1,83 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"davit/reconcile"
+)
+
+// How often a checkup looks. The first look is at once; the pause doubles from the first
+// to the longest, and is never shorter than the look before it took.
+const (
+	checkupMin = 100 * time.Millisecond
+	checkupMax = 2 * time.Second
+)
+
+// checkup has the health check of one gate's container run for as long as the engine has
+// no verdict. The engine's first look comes a whole interval after the start, which is 30 s
+// where nobody says otherwise: time that a replacement, or a way back, would only wait. What
+// it finds, the next look at the container tells; that it fails is said by nobody but the
+// engine, in its own time.
+type checkup struct {
+	executor *Executor
+	id       string
+	// ended has one place, so that whoever looked can always leave; busy is true until
+	// that was taken. over is true once there is nothing more to be found out.
+	ended       chan error
+	busy, over  bool
+	begun, next time.Time
+	pause       time.Duration
+	end         context.CancelFunc
+	group       sync.WaitGroup
+}
+
+func newCheckup(e *Executor, t task) *checkup {
+	return &checkup{executor: e, id: t.id, ended: make(chan error, 1), pause: checkupMin, end: func() {}}
+}
+
+// stop gives up the look that is under way and waits for its end.
+func (k *checkup) stop() {
+	k.end()
+	k.group.Wait()
+}
+
+// look begins the next look if it is time for it, and returns how long there is until
+// then.
+func (k *checkup) look(ctx context.Context, w *watch) time.Duration {
+	now := time.Now()
+	switch {
+	case k.over || k.busy || w.away || w.gate.Kind != reconcile.GateReady,
+		w.last.State != reconcile.Running || w.last.Health != reconcile.HealthStarting:
+		return pollMax
+	case k.next.After(now):
+		return k.next.Sub(now)
+	}
+	k.busy, k.begun = true, now
+	ctx, k.end = context.WithCancel(ctx)
+	k.group.Go(func() {
+		err := k.executor.engine.Examine(ctx, k.id)
+		k.ended <- err
+		if err == nil {
+			k.executor.bells.ring(k.id)
+		}
+	})
+	return pollMax
+}
+
+// take makes out of the end of a look when the next one is. An engine that does not let
+// one look, or a check that hangs, which nobody can end, is not asked again.
+func (k *checkup) take() {
+	select {
+	case err := <-k.ended:
+		k.end()
+		now := time.Now()
+		k.busy, k.next = false, now.Add(max(k.pause, now.Sub(k.begun)))
+		k.pause = min(2*k.pause, checkupMax)
+		var failed *reconcile.HookFailure
+		k.over = err != nil && (!errors.As(err, &failed) || failed.TimedOut > 0)
+	default:
+	}
+}
