@@ -330,17 +330,5 @@ func TestASetKilledAtAnyMutationConverges(t *testing.T) {
 		"a set that is reverted to": {first: blueGreenOf("1.0"), then: []string{blueGreenOf("1.1"), blueGreenOf("1.0")}, floor: 2, edged: true, whole: true},
 		"replicas that run on":      {first: standingBy("1.0"), then: []string{standingBy("1.1")}, floor: 2, edged: true},
 	}
-	for name, story := range stories {
-		t.Run(name, func(t *testing.T) {
-			want, mutations := story.run(t, 0, enginetest.Before)
-			for n := 1; n <= mutations; n++ {
-				for _, moment := range []enginetest.Moment{enginetest.Before, enginetest.After} {
-					if got, _ := story.run(t, n, moment); got != want {
-						t.Errorf("killed %s mutation %d of %d:\n got %s\nwant %s", moment, n, mutations, got, want)
-					}
-				}
-			}
-			t.Logf("%d mutations, killed before and after each", mutations)
-		})
-	}
+	killed(t, stories)
 }

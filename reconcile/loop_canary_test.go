@@ -434,19 +434,7 @@ func TestACanaryKilledAtAnyMutationConverges(t *testing.T) {
 		"a canary that fails":        {first: share("1.0", ""), then: []string{share("late", "")}, floor: 1, edged: true},
 		"a canary that is reverted":  {first: share("1.0", ""), then: []string{share("1.1", ""), share("1.0", "")}, floor: 1, edged: true},
 	}
-	for name, story := range stories {
-		t.Run(name, func(t *testing.T) {
-			want, mutations := story.run(t, 0, enginetest.Before)
-			for n := 1; n <= mutations; n++ {
-				for _, moment := range []enginetest.Moment{enginetest.Before, enginetest.After} {
-					if got, _ := story.run(t, n, moment); got != want {
-						t.Errorf("killed %s mutation %d of %d:\n got %s\nwant %s", moment, n, mutations, got, want)
-					}
-				}
-			}
-			t.Logf("%d mutations, killed before and after each", mutations)
-		})
-	}
+	killed(t, stories)
 }
 
 func TestWhoAsksForACanaryIsToldToTheEdge(t *testing.T) {

@@ -35,6 +35,27 @@ func TestKilledAtAnyMutationAnAgentConverges(t *testing.T) {
 		"a lent container name": {
 			first: web("1.0") + "    container_name: front\n", then: []string{web("1.1") + "    container_name: front\n"}, floor: 1},
 	}
+	killed(t, stories)
+}
+
+// TestKilledAtAnyMutationBeforeTheEnginesFirstLookAnAgentConverges is the same where an
+// agent has found a container healthy and does not know of it in its next life, long
+// before the engine looks.
+func TestKilledAtAnyMutationBeforeTheEnginesFirstLookAnAgentConverges(t *testing.T) {
+	t.Parallel()
+	two := "    deploy: {replicas: 2}\n"
+	killed(t, map[string]crashStory{
+		"a replacement":   {first: published("1.0"), then: []string{published("1.1")}, floor: 1, edged: true, seldom: 30 * time.Second},
+		"two replicas":    {first: published("1.0") + two, then: []string{published("1.1") + two}, floor: 2, edged: true, seldom: 30 * time.Second},
+		"a revert":        {first: published("1.0"), then: []string{published("1.1"), published("1.0")}, floor: 1, edged: true, seldom: 30 * time.Second},
+		"a set":           {first: blueGreenOf("1.0"), then: []string{blueGreenOf("1.1")}, floor: 2, edged: true, whole: true, seldom: 30 * time.Second},
+		"running standby": {first: standingBy("1.0"), then: []string{standingBy("1.1"), standingBy("1.0")}, floor: 2, edged: true, seldom: 30 * time.Second},
+	})
+}
+
+// killed tells every story undisturbed, and then killed at each of its mutations.
+func killed(t *testing.T, stories map[string]crashStory) {
+	t.Helper()
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) {
 			want, mutations := story.run(t, 0, enginetest.Before)
@@ -63,6 +84,8 @@ type crashStory struct {
 	whole bool
 	// judged is true on one whose agents analyse.
 	judged bool
+	// seldom is how long after a start the engine runs a health check for the first time.
+	seldom time.Duration
 }
 
 var errKilled = errors.New("killed")
@@ -74,6 +97,7 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 	simulate(t, func(t *testing.T, h *host) {
 		for _, tag := range []string{"shop:1.0", "shop:1.1", "db:15", "db:16", "shop:bad", "db:bad"} {
 			b := healthy()
+			b.CheckedEvery = s.seldom
 			if strings.HasSuffix(tag, "bad") {
 				b = sick()
 			}
@@ -99,7 +123,7 @@ func (s crashStory) run(t *testing.T, n int, at enginetest.Moment) (end string, 
 		h.engine.Interrupt(func(op enginetest.Op, moment enginetest.Moment) error {
 			one.Lock()
 			defer one.Unlock()
-			if s.floor > 0 && ready(h) < s.floor {
+			if s.floor > 0 && s.seldom == 0 && ready(h) < s.floor {
 				t.Errorf("below the floor of %d at mutation %d, %s", s.floor, mutations, op)
 			}
 			if s.floor > 0 && s.edged && edge.Serving("web") < s.floor {

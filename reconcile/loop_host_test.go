@@ -73,6 +73,7 @@ func simulate(t *testing.T, f func(t *testing.T, h *host)) {
 // boot starts an agent; stop ends it the way that a crash would: nothing is said
 // goodbye to.
 func (h *host) boot() {
+	h.engine.ForgetExaminations()
 	ctx, cancel := context.WithCancel(context.Background())
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	executor := rollout.New(rollout.Options{Engine: h.engine, Prober: h.engine, Journal: h.record, Preflight: h.disk, Logger: logger})

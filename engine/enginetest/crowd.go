@@ -170,7 +170,7 @@ func (x *Edge) choose(c *crowd, at time.Time) (chosen *container, release int64)
 // runsFor reports whether the container runs as the table means m, or has for long enough
 // that the edge sees for itself what became of it.
 func (c *container) runsFor(m reconcile.Member, at time.Time) bool {
-	again := !at.Before(c.face.Started.Add(follows)) && (!c.checked || c.face.Health == reconcile.Healthy)
+	again := !at.Before(c.face.Started.Add(follows)) && c.well(at)
 	return c.face.Running() && (c.face.Started.Equal(m.Started) || again)
 }
 

@@ -117,7 +117,7 @@ func (x *Edge) weigh(t reconcile.EdgeTable) {
 		before, _ := x.table.Route(r.Stack, r.Service)
 		for _, m := range r.Members {
 			c, there := x.engine.containers[m.Container]
-			ready := there && c.face.Running() && (!c.checked || c.face.Health == reconcile.Healthy)
+			ready := there && c.face.Running() && c.well(x.engine.now())
 			had := slices.ContainsFunc(before.Members, func(o reconcile.Member) bool { return o.Container == m.Container && o.Draining.IsZero() })
 			more := !had || r.Weights[m.Release] > before.Weights[m.Release]
 			if len(r.Weights) > 0 && m.Draining.IsZero() && r.Weights[m.Release] > 0 && more && !ready {
@@ -227,7 +227,7 @@ func (x *Edge) Serving(service string) int {
 	for _, r := range x.table.Routes {
 		for _, m := range r.Members {
 			c, there := x.engine.containers[m.Container]
-			ready := there && c.face.Running() && c.face.Started.Equal(m.Started) && (!c.checked || c.face.Health == reconcile.Healthy)
+			ready := there && c.face.Running() && c.face.Started.Equal(m.Started) && c.well(x.engine.now())
 			if r.Service == service && m.Draining.IsZero() && ready {
 				n++
 			}

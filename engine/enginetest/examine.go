@@ -9,6 +9,15 @@ import (
 	"davit/reconcile"
 )
 
+// well reports whether the health check of c succeeds, or would if anybody ran it.
+func (c *container) well(at time.Time) bool {
+	untold := c.face.Health == reconcile.HealthStarting && c.behaviour.passes(at.Sub(c.face.Started))
+	return !c.checked || c.face.Health == reconcile.Healthy || untold
+}
+
+// passes reports whether the health check succeeds in a container of that age.
+func (b Behaviour) passes(age time.Duration) bool { return !b.Sick && age >= b.HealthyAfter }
+
 // Examine runs the health check of a container once, ahead of the engine.
 func (e *Engine) Examine(ctx context.Context, id string) error {
 	return e.read(ctx, "examine container "+id, func(now time.Time) error {
@@ -21,7 +30,7 @@ func (e *Engine) Examine(ctx context.Context, id string) error {
 			return fmt.Errorf("container %s: it has no health check", id)
 		case !c.face.Running():
 			return errors.New("it is not running")
-		case b.Sick || now.Sub(c.face.Started) < b.HealthyAfter:
+		case !b.passes(now.Sub(c.face.Started)):
 			return &reconcile.HookFailure{ExitCode: 1, Output: b.Log}
 		}
 		c.examined = true
