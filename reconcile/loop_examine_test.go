@@ -36,5 +36,13 @@ func TestAReleaseDoesNotWaitForTheEnginesFirstLook(t *testing.T) {
 		if tally := edge.Tally("web"); tally.Requests == 0 || tally.Failed > 0 {
 			t.Errorf("%d of %d requests failed", tally.Failed, tally.Requests)
 		}
+		if st := h.status(); st.Health != "healthy" {
+			t.Errorf("the stack is %s long before the engine has looked", st.Health)
+		}
+		h.engine.RestartDaemon()
+		h.pass(10 * time.Second)
+		if n := edge.Serving("web"); n != 1 {
+			t.Errorf("%d serve 10s after the engine has started again", n)
+		}
 	})
 }

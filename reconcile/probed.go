@@ -8,7 +8,7 @@ import (
 )
 
 // Attendant makes the lasting probes of containers, readiness and liveness, for as long as
-// they serve.
+// they serve, and examines those whose health the engine does not know yet.
 type Attendant interface {
 	// Attend says whom a snapshot of that moment has in service, which ends the probes of
 	// all others, and returns what is known of them by ID. It does not wait for anything.
@@ -47,25 +47,29 @@ func (c Container) unfit() bool {
 }
 
 // attended are the containers that the records have in service and that have lasting
-// probes. The caller holds l.mu.
+// probes, or a health check that nobody has run since they started: after a start of the
+// engine they would wait for its first look, and those who ask for them too. The caller
+// holds l.mu.
 func (l *Loop) attended(o Observed) []Attended {
 	var out []Attended
 	for _, name := range sortedKeys(l.stacks) {
 		s := l.stacks[name]
 		project := s.declaredBy(current(s.history))
+		mine := o.ownedBy(name, l.Instance)
 		lasting := func(service compose.Service) bool { return service.Settings.Probes.Lasting() && !service.OneShot }
-		if project == nil || !slices.ContainsFunc(project.Services, lasting) {
+		starting := func(c Container) bool { return c.Health == HealthStarting }
+		if project == nil || !slices.ContainsFunc(project.Services, lasting) && !slices.ContainsFunc(mine, starting) {
 			continue
 		}
 		p := recorded(s, project)
 		p.networks, p.apart = networksOf(o, name), o.Apart
 		for _, declared := range project.Services {
 			u := &unit{Service: declared}
-			if !lasting(declared) || p.reach(u) != nil || !u.Settings.Probes.Lasting() {
-				continue
+			if !lasting(declared) || p.reach(u) != nil {
+				u.Settings.Probes = compose.Probes{}
 			}
-			for _, c := range o.ownedBy(name, l.Instance) {
-				if c.Service == u.Name && p.reliedOn(u, c) {
+			for _, c := range mine {
+				if c.Service == u.Name && (lasting(u.Service) || starting(c)) && p.reliedOn(u, c) {
 					out = append(out, Attended{Container: c, Probes: u.Settings.Probes, Networks: u.networks})
 				}
 			}

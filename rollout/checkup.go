@@ -16,6 +16,23 @@ const (
 	checkupMax = 2 * time.Second
 )
 
+// pace says when the health check of a container is run next. The zero value is at once.
+type pace struct {
+	next  time.Time
+	pause time.Duration
+	// over is true once there is nothing more to be found out.
+	over bool
+}
+
+// take takes the end of a look into account. An engine that does not let one look, or a
+// check that hangs, which nobody can end, is not asked again.
+func (p *pace) take(err error, begun, now time.Time) {
+	p.pause = max(checkupMin, min(2*p.pause, checkupMax))
+	p.next = now.Add(max(p.pause, now.Sub(begun)))
+	var failed *reconcile.HookFailure
+	p.over = err == nil || !errors.As(err, &failed) || failed.TimedOut > 0
+}
+
 // checkup has the health check of one gate's container run for as long as the engine has
 // no verdict. The engine's first look comes a whole interval after the start, which is 30 s
 // where nobody says otherwise: time that a replacement, or a way back, would only wait. What
@@ -24,18 +41,18 @@ const (
 type checkup struct {
 	executor *Executor
 	id       string
+	pace     pace
 	// ended has one place, so that whoever looked can always leave; busy is true until
-	// that was taken. over is true once there is nothing more to be found out.
-	ended       chan error
-	busy, over  bool
-	begun, next time.Time
-	pause       time.Duration
-	end         context.CancelFunc
-	group       sync.WaitGroup
+	// that was taken.
+	ended chan error
+	busy  bool
+	begun time.Time
+	end   context.CancelFunc
+	group sync.WaitGroup
 }
 
 func newCheckup(e *Executor, t task) *checkup {
-	return &checkup{executor: e, id: t.id, ended: make(chan error, 1), pause: checkupMin, end: func() {}}
+	return &checkup{executor: e, id: t.id, ended: make(chan error, 1), end: func() {}}
 }
 
 // stop gives up the look that is under way and waits for its end.
@@ -49,11 +66,11 @@ func (k *checkup) stop() {
 func (k *checkup) look(ctx context.Context, w *watch) time.Duration {
 	now := time.Now()
 	switch {
-	case k.over || k.busy || w.away || w.gate.Kind != reconcile.GateReady,
+	case k.pace.over || k.busy || w.away || w.gate.Kind != reconcile.GateReady,
 		w.last.State != reconcile.Running || w.last.Health != reconcile.HealthStarting:
 		return pollMax
-	case k.next.After(now):
-		return k.next.Sub(now)
+	case k.pace.next.After(now):
+		return k.pace.next.Sub(now)
 	}
 	k.busy, k.begun = true, now
 	ctx, k.end = context.WithCancel(ctx)
@@ -67,17 +84,13 @@ func (k *checkup) look(ctx context.Context, w *watch) time.Duration {
 	return pollMax
 }
 
-// take makes out of the end of a look when the next one is. An engine that does not let
-// one look, or a check that hangs, which nobody can end, is not asked again.
+// take makes out of the end of a look when the next one is.
 func (k *checkup) take() {
 	select {
 	case err := <-k.ended:
 		k.end()
-		now := time.Now()
-		k.busy, k.next = false, now.Add(max(k.pause, now.Sub(k.begun)))
-		k.pause = min(2*k.pause, checkupMax)
-		var failed *reconcile.HookFailure
-		k.over = err != nil && (!errors.As(err, &failed) || failed.TimedOut > 0)
+		k.busy = false
+		k.pace.take(err, k.begun, time.Now())
 	default:
 	}
 }

@@ -37,6 +37,12 @@ func (memoryless) Done(context.Context, reconcile.Entry) error   { return nil }
 
 func newHost(t *testing.T, next enginetest.Behaviour) *host {
 	t.Helper()
+	return newHostOf(t, enginetest.Behaviour{}, next)
+}
+
+// newHostOf is newHost where what runs behaves as now says.
+func newHostOf(t *testing.T, now, next enginetest.Behaviour) *host {
+	t.Helper()
 	config := types.ServiceConfig{Name: "web"}
 	config.Networks = map[string]*types.ServiceNetworkConfig{"default": nil}
 	service := compose.Service{Name: "web", Config: config, Hash: "v1:one", Replicas: 1}
@@ -52,7 +58,7 @@ func newHost(t *testing.T, next enginetest.Behaviour) *host {
 		},
 	}
 	h.image = h.engine.Publish("registry.test/web:1.3", next)
-	before := h.engine.AddImage("registry.test/web:1.2", enginetest.Behaviour{})
+	before := h.engine.AddImage("registry.test/web:1.2", now)
 	h.executor = rollout.New(rollout.Options{Engine: h.engine, Journal: memoryless{}})
 	must(t, h.engine.CreateNetwork(t.Context(), h.project, "default"))
 	id, err := h.engine.Create(t.Context(), reconcile.CreateRequest{

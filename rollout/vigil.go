@@ -15,8 +15,13 @@ import (
 // place for no longer than its timeout.
 const vigilants = 64
 
-// Vigil makes the lasting probes of containers, for as long as they serve. It tells what
-// was found to whoever asks, and does nothing about it.
+// examiners is how many health checks are run at once. After the start of an engine all
+// its containers wait for theirs, and have better things to do.
+const examiners = 4
+
+// Vigil makes the lasting probes of containers, for as long as they serve, and runs the
+// health checks of those that the engine has not looked at since they started. It tells
+// what was found to whoever asks, and does nothing about it.
 type Vigil struct {
 	executor *Executor
 	changed  func(stack string)
@@ -28,8 +33,8 @@ type Vigil struct {
 	running bool
 	at      time.Time
 	wards   map[string]*ward
-	// looking is how many looks are under way.
-	looking int
+	// looking is how many looks are under way, examining how many health checks.
+	looking, examining int
 }
 
 var _ reconcile.Attendant = (*Vigil)(nil)
@@ -41,6 +46,9 @@ type ward struct {
 	// busy is true while a look at it is under way.
 	busy bool
 	told reconcile.Probed
+	// examined is true while its health check is run, ahead of the engine.
+	examined bool
+	pace     pace
 }
 
 // NewVigil returns a Vigil that looks the way that e does, and calls changed with the
@@ -83,6 +91,7 @@ func (v *Vigil) begin(ctx context.Context, group *sync.WaitGroup, now time.Time)
 	defer v.mu.Unlock()
 	wait := idle
 	for _, w := range v.wards {
+		wait = min(wait, v.examine(ctx, group, w, now))
 		kind, at, due := w.judge.Next()
 		switch {
 		case w.busy || !due || v.looking >= vigilants: // the end of a look nudges
@@ -95,6 +104,33 @@ func (v *Vigil) begin(ctx context.Context, group *sync.WaitGroup, now time.Time)
 		}
 	}
 	return wait
+}
+
+// examine has the health check of w run if it is time for it and the engine has no verdict,
+// and returns how long it is until the next.
+func (v *Vigil) examine(ctx context.Context, group *sync.WaitGroup, w *ward, now time.Time) time.Duration {
+	switch {
+	case w.Container.Health != reconcile.HealthStarting, w.examined, w.pace.over, v.examining >= examiners:
+		return idle // the end of an examination nudges
+	case w.pace.next.After(now):
+		return w.pace.next.Sub(now)
+	}
+	w.examined = true
+	v.examining++
+	id, stack := w.Container.ID, w.Container.Stack
+	group.Go(func() {
+		err := v.executor.engine.Examine(ctx, id)
+		v.mu.Lock()
+		w.examined = false
+		v.examining--
+		w.pace.take(err, now, time.Now())
+		v.mu.Unlock()
+		if err == nil {
+			v.changed(stack)
+		}
+		v.wake()
+	})
+	return idle
 }
 
 // look looks once at a container, and takes in what it has found.

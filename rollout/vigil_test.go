@@ -27,8 +27,14 @@ type watched struct {
 // vigilant runs f beside a vigil that looks at the container as the probes say.
 func vigilant(t *testing.T, probes compose.Probes, f func(w *watched)) {
 	t.Helper()
+	vigilantOver(t, enginetest.Behaviour{}, probes, f)
+}
+
+// vigilantOver is vigilant over a container that behaves so.
+func vigilantOver(t *testing.T, b enginetest.Behaviour, probes compose.Probes, f func(w *watched)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &watched{host: newHost(t, enginetest.Behaviour{})}
+		w := &watched{host: newHostOf(t, b, enginetest.Behaviour{})}
 		defer w.settle()
 		executor := rollout.New(rollout.Options{Engine: w.engine, Prober: w.engine, Journal: memoryless{}})
 		w.vigil = rollout.NewVigil(executor, func(stack string) {
@@ -220,4 +226,28 @@ func crowd(n int) []reconcile.Attended {
 		all = append(all, reconcile.Attended{Container: c, Probes: compose.Probes{Liveness: every(10*time.Second, 1)}, Networks: []string{"net"}})
 	}
 	return all
+}
+
+func TestAVigilExaminesWhatTheEngineHasNotLookedAtSinceItsStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		behaviour enginetest.Behaviour
+		want      reconcile.Health
+		news      int
+	}{
+		"one that is well soon": {enginetest.Behaviour{Healthcheck: true, CheckedEvery: time.Hour, HealthyAfter: 5 * time.Second}, reconcile.Healthy, 1},
+		"one that is not":       {enginetest.Behaviour{Healthcheck: true, Sick: true}, reconcile.HealthStarting, 0},
+		"one without a check":   {enginetest.Behaviour{}, reconcile.HealthNone, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vigilantOver(t, c.behaviour, compose.Probes{}, func(w *watched) {
+				time.Sleep(30 * time.Second)
+				synctest.Wait()
+				seen, err := w.engine.Inspect(t.Context(), w.old)
+				must(t, err)
+				if seen.Health != c.want || w.news != c.news {
+					t.Errorf("%s with %d news, want %s with %d", seen.Health, w.news, c.want, c.news)
+				}
+			})
+		})
+	}
 }
