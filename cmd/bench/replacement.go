@@ -20,9 +20,10 @@ import (
 type replacement struct {
 	services int
 	// davit is from the revision that was fetched until the last new container has its
-	// name. own is what of that its containers took themselves, as the engine says: from
-	// the first that was created until the last one was healthy.
-	davit, own []time.Duration
+	// name. start and own are what its containers took themselves, as the engine says: from
+	// the first that was created until the last one had started, and until the engine
+	// called the last one healthy, which is after davit has found out itself.
+	davit, start, own []time.Duration
 	// bare is by direct calls, compose by `docker compose up`, which stops first, and
 	// script by docker-rollout, which goes from service to service; nil where it is not
 	// on PATH.
@@ -39,8 +40,8 @@ func (h *host) replacements(rounds int, sizes ...int) []replacement {
 		b := bench{host: h, name: fmt.Sprintf("roll%d", n), services: n, image: app.Ref}
 		b.deploy()
 		for range rounds {
-			took, own := b.byDavit()
-			r.davit, r.own = append(r.davit, took), append(r.own, own)
+			took, its := b.byDavit()
+			r.davit, r.start, r.own = append(r.davit, took), append(r.start, its.started.Sub(its.created)), append(r.own, its.healthy.Sub(its.created))
 			r.bare = append(r.bare, b.bare())
 		}
 		b.agent.Stop()
@@ -91,7 +92,7 @@ var (
 )
 
 // byDavit replaces every service with a commit.
-func (b *bench) byDavit() (took, own time.Duration) {
+func (b *bench) byDavit() (took time.Duration, its life) {
 	b.edits++
 	before := len(b.agent.Log())
 	commit := b.repo.Release("", map[string]string{b.name + "/compose.yaml": b.file()})
@@ -102,8 +103,7 @@ func (b *bench) byDavit() (took, own time.Duration) {
 	if len(begun) != 1 || len(named) != b.services {
 		b.Fatalf("%d revisions and %d new names in\n%s", len(begun), len(named), log)
 	}
-	created, healthy := b.lives()
-	return named[len(named)-1].Sub(begun[0]), healthy.Sub(created)
+	return named[len(named)-1].Sub(begun[0]), b.lives()
 }
 
 // moments are when lines were written, in their order.
@@ -119,9 +119,13 @@ func (b *bench) moments(line *regexp.Regexp, log string) []time.Time {
 	return out
 }
 
+// life is when a container was created, had started, and was healthy, as the engine says;
+// zero for what has not happened.
+type life struct{ created, started, healthy time.Time }
+
 // lives waits until every container of the newest edit is healthy, and tells when the
-// engine created the first and found the last to be so.
-func (b *bench) lives() (created, healthy time.Time) {
+// first was created, and the last had started and was healthy.
+func (b *bench) lives() (whole life) {
 	d := newDirect(b.engine.Host)
 	defer d.http.CloseIdleConnections()
 	seen := 0
@@ -130,34 +134,38 @@ func (b *bench) lives() (created, healthy time.Time) {
 		if err != nil {
 			b.Fatalf("%v", err)
 		}
-		created, healthy, seen = time.Time{}, time.Time{}, 0
+		whole, seen = life{}, 0
 		for _, c := range all {
 			if !c.Running || !strings.Contains(strings.Join(c.Env, "\n"), fmt.Sprintf("EDIT=%d", b.edits)) {
 				continue
 			}
-			made, well := b.life(d, c.ID)
-			if well.IsZero() {
+			one := b.life(d, c.ID)
+			if one.healthy.IsZero() {
 				return false
 			}
-			if seen++; created.IsZero() || made.Before(created) {
-				created = made
+			if seen++; whole.created.IsZero() || one.created.Before(whole.created) {
+				whole.created = one.created
 			}
-			if well.After(healthy) {
-				healthy = well
-			}
+			whole.started, whole.healthy = later(whole.started, one.started), later(whole.healthy, one.healthy)
 		}
 		return seen == b.services
 	})
-	return created, healthy
+	return whole
 }
 
-// life is when a container was created, and when its health check succeeded first; zero
-// while it has not.
-func (b *bench) life(d direct, id string) (created, healthy time.Time) {
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (b *bench) life(d direct, id string) life {
 	var found struct {
 		Created time.Time
 		State   struct {
-			Health struct {
+			StartedAt time.Time
+			Health    struct {
 				Log []struct {
 					End      time.Time
 					ExitCode int
@@ -170,10 +178,10 @@ func (b *bench) life(d direct, id string) (created, healthy time.Time) {
 	}
 	for _, look := range found.State.Health.Log {
 		if look.ExitCode == 0 {
-			return found.Created, look.End
+			return life{found.Created, found.State.StartedAt, look.End}
 		}
 	}
-	return found.Created, time.Time{}
+	return life{found.Created, found.State.StartedAt, time.Time{}}
 }
 
 func (b *bench) patiently(what string, ok func() bool) {
@@ -198,13 +206,11 @@ func (b *bench) bare() time.Duration {
 	var last time.Time
 	b.patiently("bare containers to be healthy", func() bool {
 		for _, id := range ids {
-			_, healthy := b.life(d, id)
-			if healthy.IsZero() {
+			one := b.life(d, id)
+			if one.healthy.IsZero() {
 				return false
 			}
-			if healthy.After(last) {
-				last = healthy
-			}
+			last = later(last, one.healthy)
 		}
 		return true
 	})
@@ -250,8 +256,7 @@ func (b *bench) byCompose(rounds int) []time.Duration {
 		b.edits++
 		dir, begun := b.directory(), time.Now()
 		compose.Run(dir, "up", "-d")
-		_, healthy := b.lives()
-		out = append(out, healthy.Sub(begun))
+		out = append(out, b.lives().healthy.Sub(begun))
 	}
 	return out
 }
@@ -269,8 +274,7 @@ func (b *bench) byScript(script string, rounds int) []time.Duration {
 				b.Fatalf("docker-rollout: %v\n%s", err, output)
 			}
 		}
-		_, healthy := b.lives()
-		out = append(out, healthy.Sub(begun))
+		out = append(out, b.lives().healthy.Sub(begun))
 	}
 	return out
 }
@@ -278,8 +282,8 @@ func (b *bench) byScript(script string, rounds int) []time.Duration {
 // replacementTable is all of them in Markdown.
 func replacementTable(all []replacement) string {
 	var b strings.Builder
-	b.WriteString("| services of a stack replaced | davit, since the revision was fetched | of that the containers themselves | davit beside them | direct calls (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it) |\n")
-	b.WriteString("| --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| services of a stack replaced | davit, since the revision was fetched | its containers until they had started | and until the engine called them healthy | davit beside the latter | direct calls (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it) |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range all {
 		fmt.Fprintln(&b, r)
 	}
@@ -289,7 +293,7 @@ func replacementTable(all []replacement) string {
 // String is a row of it.
 func (r replacement) String() string {
 	davit, own := median(pick(r.davit, same)), median(pick(r.own, same))
-	row := fmt.Sprintf("| %d | %s | %s | %s | %s (%.2f) | %s (%.2f) |", r.services, seconds(davit), seconds(own), milliseconds(davit-own),
+	row := fmt.Sprintf("| %d | %s | %s | %s | %s | %s (%.2f) | %s (%.2f) |", r.services, seconds(davit), seconds(median(pick(r.start, same))), seconds(own), milliseconds(davit-own),
 		seconds(median(pick(r.bare, same))), ratio(davit, median(pick(r.bare, same))),
 		seconds(median(pick(r.compose, same))), ratio(davit, median(pick(r.compose, same))))
 	if r.script == nil {

@@ -17,25 +17,27 @@ import (
 // outside gets the first answer of the version before, by new connections through the
 // edge.
 type reversion struct {
-	// standby is how the version before was kept, and took one figure for each revert.
-	standby string
-	took    []time.Duration
+	// standby is how the version before was kept, strategy how it returned, and took one
+	// figure for each revert.
+	standby, strategy string
+	took              []time.Duration
 }
 
 // healthInterval is that of the service which is reverted.
 const healthInterval = time.Second
 
-// reverts measures so many reverts to a running standby, and as many to a stopped one.
+// reverts measures so many reverts of each kind.
 func (h *host) reverts(rounds int) []reversion {
-	var out []reversion
-	for i, mode := range []string{"running", "stopped"} {
-		h.Logf("%d reverts to a %s standby", rounds, mode)
-		b := turnabout{host: h, name: "revert-" + mode, mode: mode, address: fmt.Sprintf("127.0.0.1:%d", 8100+i)}
+	out := []reversion{{standby: "running", strategy: "blue-green"}, {standby: "stopped", strategy: "rolling"}, {standby: "stopped", strategy: "blue-green"}}
+	for i := range out {
+		r := &out[i]
+		h.Logf("%d reverts to a %s standby, %s", rounds, r.standby, r.strategy)
+		b := turnabout{host: h, name: "revert-" + r.standby + "-" + r.strategy, reversion: *r, address: fmt.Sprintf("127.0.0.1:%d", 8100+i)}
 		for _, version := range []string{"1", "2"} {
 			app := testbed.App{Version: "version " + version, HealthEvery: healthInterval, Env: map[string]string{"DRAIN": "0s"}}
 			b.images = append(b.images, h.bed.Load(b.name+":"+version, app).Ref)
 		}
-		out = append(out, reversion{mode, b.measure(rounds)})
+		r.took = b.measure(rounds)
 	}
 	return out
 }
@@ -43,10 +45,11 @@ func (h *host) reverts(rounds int) []reversion {
 // turnabout is a service of two replicas that goes from one version to the other and back.
 type turnabout struct {
 	*host
-	name, mode, address string
-	images              []string
-	repo                *testbed.Repo
-	agent               *testbed.Agent
+	reversion
+	name, address string
+	images        []string
+	repo          *testbed.Repo
+	agent         *testbed.Agent
 }
 
 // measure deploys both versions, and then goes from one to the other.
@@ -91,7 +94,8 @@ func (b *turnabout) edge() (end func()) {
 func (b *turnabout) push(version int) string {
 	return b.repo.Release("", map[string]string{"compose.yaml": fmt.Sprintf("name: %s\nservices:\n  web:\n    image: %s\n    pull_policy: never\n"+
 		"    restart: unless-stopped\n    deploy: {replicas: 2}\n    ports: [\"%s:8080\"]\n    stop_grace_period: 2s\n"+
-		"    x-davit: {strategy: blue-green, monitor: 0s, drain: {timeout: 2s, streams: 2s}, standby: {mode: %s}}\n", b.name, b.images[version], b.address, b.mode)})
+		"    x-davit: {strategy: %s, monitor: 0s, drain: {timeout: 2s, streams: 2s}, standby: {mode: %s}}\n",
+		b.name, b.images[version], b.address, b.strategy, b.standby)})
 }
 
 func (b *turnabout) released(commit string) {
@@ -133,9 +137,9 @@ func get(ctx context.Context, client *http.Client, url string) (string, error) {
 
 // revertTable is what reverts took, in Markdown.
 func revertTable(all []reversion) string {
-	text := fmt.Sprintf("| a revert to a standby of two replicas, health interval %s | from the fetched revision to the first old answer outside |\n| --- | --- |\n", healthInterval)
+	text := fmt.Sprintf("| a revert to a standby of two replicas, health interval %s | | from the fetched revision to the first old answer outside |\n| --- | --- | --- |\n", healthInterval)
 	for _, r := range all {
-		text += fmt.Sprintf("| %s | %s |\n", r.standby, spread(slices.Sorted(slices.Values(r.took))))
+		text += fmt.Sprintf("| %s | %s | %s |\n", r.standby, r.strategy, spread(slices.Sorted(slices.Values(r.took))))
 	}
 	return text
 }
