@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"davit/cmd/internal/testbed"
 )
@@ -48,4 +49,27 @@ func TestAnImageWithoutAHealthCheckIsProbed(t *testing.T) {
 		running := r.stack.Running("web")
 		return len(running) == 1 && r.version(running[0].ImageID) == "1.1"
 	})
+}
+
+// A container whose health check Docker runs once an hour is replaced, and its stack well
+// in the next life of the agent, long before Docker has looked.
+func TestNobodyWaitsForDockersFirstLook(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "firstlook")
+	app := testbed.App{HealthEvery: time.Hour, HealthyAfter: time.Second, Env: map[string]string{"STOP": "exit"}}
+	for _, version := range []string{"1.0", "1.1"} {
+		commit := r.push("v"+version+".0", service("web", r.image("app", version, app), "restart: always", "x-davit: {monitor: 1s}"))
+		if version == "1.0" {
+			r.agent.Start()
+		} else {
+			r.poll()
+		}
+		r.waitSucceeded(commit)
+	}
+	if c := r.stack.Only("web"); r.version(c.ImageID) != "1.1" {
+		t.Errorf("web runs %s", r.version(c.ImageID))
+	}
+	r.agent.Kill()
+	r.agent.Start()
+	r.agent.WaitStatus(r.stack.Name, "the next agent to find it well", func(s testbed.Status) bool { return s.Health == "healthy" })
 }
