@@ -118,15 +118,20 @@ func (h *host) each(f func(n int) error) { h.times(h.stacks, f) }
 
 // times calls f for 0 to n-1, as many at once as davit would work on.
 func (h *host) times(n int, f func(i int) error) {
-	var wait sync.WaitGroup
 	room := make(chan struct{}, parallelStacks)
+	h.all(n, func(i int) error {
+		room <- struct{}{}
+		defer func() { <-room }()
+		return f(i)
+	})
+}
+
+// all calls f for 0 to n-1, all at once.
+func (h *host) all(n int, f func(i int) error) {
+	var wait sync.WaitGroup
 	problems := make([]error, n)
 	for i := range n {
-		room <- struct{}{}
-		wait.Go(func() {
-			problems[i] = f(i)
-			<-room
-		})
+		wait.Go(func() { problems[i] = f(i) })
 	}
 	wait.Wait()
 	for _, err := range problems {

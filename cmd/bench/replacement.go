@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"davit/cmd/internal/testbed"
+	"davit/rollout"
 )
 
 // replacement is how long it takes to replace every service of one stack, by davit and
@@ -24,7 +25,7 @@ type replacement struct {
 	// the first that was created until the last one had started, and until the engine
 	// called the last one healthy, which is after davit has found out itself.
 	davit, start, own []time.Duration
-	// bare is by direct calls, compose by `docker compose up`, which stops first, and
+	// bare is by the same calls of the engine, compose by `docker compose up`, which stops first, and
 	// script by docker-rollout, which goes from service to service; nil where it is not
 	// on PATH.
 	bare, compose, script []time.Duration
@@ -192,32 +193,44 @@ func (b *bench) patiently(what string, ok func() bool) {
 	}
 }
 
-// bare makes as many containers by direct calls, as many at once as davit would, and
-// waits until the last one is healthy. Then it removes them.
+// bare makes the calls that a replacement of every service takes, as many at once as davit
+// would, with nothing decided or recorded: each container is made and started without a
+// name, gets that once it is healthy, by leaving its network and coming back, and the last
+// of them ends it. Then they are removed.
 func (b *bench) bare() time.Duration {
 	d := newDirect(b.engine.Host)
 	defer d.http.CloseIdleConnections()
 	ids := make([]string, b.services)
 	begun := time.Now()
-	b.times(b.services, func(i int) (err error) {
-		ids[i], err = d.run(b.Context(), fmt.Sprintf("bare-s%d", i), b.name+"_default", b.image)
-		return err
-	})
-	var last time.Time
-	b.patiently("bare containers to be healthy", func() bool {
-		for _, id := range ids {
-			one := b.life(d, id)
-			if one.healthy.IsZero() {
-				return false
-			}
-			last = later(last, one.healthy)
+	room := make(chan struct{}, rollout.DefaultParallel)
+	within := func(f func() error) error {
+		room <- struct{}{}
+		defer func() { <-room }()
+		return f()
+	}
+	b.all(b.services, func(i int) error {
+		name, network := fmt.Sprintf("bare-s%d", i), b.name+"_default"
+		err := within(func() (err error) {
+			ids[i], err = d.run(b.Context(), name, network, b.image)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return true
+		b.patiently("a bare container to be healthy", func() bool { return !b.life(d, ids[i]).healthy.IsZero() })
+		return within(func() error {
+			leave, join := object{"Container": ids[i]}, object{"Container": ids[i], "EndpointConfig": object{"Aliases": []string{name}}}
+			if err := d.call(b.Context(), http.MethodPost, "/networks/"+network+"/disconnect", leave, nil); err != nil {
+				return err
+			}
+			return d.call(b.Context(), http.MethodPost, "/networks/"+network+"/connect", join, nil)
+		})
 	})
+	took := time.Since(begun)
 	b.times(b.services, func(i int) error {
 		return d.call(b.Context(), http.MethodDelete, "/containers/"+ids[i]+"?force=true&v=true", nil, nil)
 	})
-	return last.Sub(begun)
+	return took
 }
 
 // remove takes all containers of the stack away, as quickly as can be.
@@ -282,7 +295,7 @@ func (b *bench) byScript(script string, rounds int) []time.Duration {
 // replacementTable is all of them in Markdown.
 func replacementTable(all []replacement) string {
 	var b strings.Builder
-	b.WriteString("| services of a stack replaced | davit, since the revision was fetched | its containers until they had started | and until the engine called them healthy | davit beside the latter | direct calls (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it) |\n")
+	b.WriteString("| services of a stack replaced | davit, since the revision was fetched | its containers until they had started | and until the engine called them healthy | davit beside the latter | the same calls to the engine (davit of it) | docker compose up (davit of it) | docker-rollout (davit of it) |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range all {
 		fmt.Fprintln(&b, r)
