@@ -115,7 +115,10 @@ func (c *course) until(want []string, killed <-chan struct{}) {
 			killed = nil
 		default:
 		}
-		got := c.shape()
+		got := c.lines()
+		if len(got) < len(want) && slices.Equal(got, want[:len(got)]) {
+			got = append(got, c.held()...)
+		}
 		if killed != nil && c.proxy.Struck() {
 			// What is wanted may be the doing of the very request that kills.
 			<-killed
@@ -126,10 +129,11 @@ func (c *course) until(want []string, killed <-chan struct{}) {
 		}
 		if time.Now().After(deadline) {
 			call, struck := c.proxy.Disarm()
+			got = c.shape()
 			c.Fatalf("round %d, killed = %v at %s: the engine has\n  %s\nwant\n  %s\nrequests:\n  %s", c.round, struck, call,
 				strings.Join(got, "\n  "), strings.Join(want, "\n  "), strings.Join(c.requests(), "\n  "))
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -51,8 +52,12 @@ type Image struct {
 // image store.
 func (i Image) Is(id string) bool { return id == i.ID || id == i.Digest }
 
-// appLayer is the file system of every App.
-func appLayer(binary string) (v1.Layer, error) {
+// appLayer is the file system of every App, compressed once in a process.
+var appLayer = sync.OnceValues(func() (v1.Layer, error) {
+	binary, err := appProgram()
+	if err != nil {
+		return nil, err
+	}
 	program, err := os.ReadFile(binary)
 	if err != nil {
 		return nil, fmt.Errorf("read the sample app: %w", err)
@@ -76,7 +81,7 @@ func appLayer(binary string) (v1.Layer, error) {
 	}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil }
 	return tarball.LayerFromOpener(open, tarball.WithCompressedCaching)
-}
+})
 
 // image is the App on top of layer; label marks it for the sweep.
 func (a App) image(layer v1.Layer, label string) (v1.Image, error) {
