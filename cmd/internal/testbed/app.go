@@ -83,6 +83,9 @@ var appLayer = sync.OnceValues(func() (v1.Layer, error) {
 	return tarball.LayerFromOpener(open, tarball.WithCompressedCaching)
 })
 
+// healthcheck is the command of every App's health check.
+var healthcheck = []string{"/app", "healthcheck"}
+
 // image is the App on top of layer; label marks it for the sweep.
 func (a App) image(layer v1.Layer, label string) (v1.Image, error) {
 	base, err := mutate.AppendLayers(empty.Image, layer)
@@ -126,7 +129,7 @@ func (a App) config(label string) v1.Config {
 			every = 200 * time.Millisecond
 		}
 		config.Healthcheck = &v1.HealthConfig{
-			Test:     []string{"CMD", "/app", "healthcheck"},
+			Test:     append([]string{"CMD"}, healthcheck...),
 			Interval: every,
 			Timeout:  5 * time.Second,
 			Retries:  3,
