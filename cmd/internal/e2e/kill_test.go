@@ -201,7 +201,7 @@ func (c *course) byCommit(commit string) {
 
 // quick is an app that is soon ready and soon gone.
 func quick() testbed.App {
-	return testbed.App{HealthEvery: 300 * time.Millisecond, Env: map[string]string{"DRAIN": "0s"}}
+	return testbed.App{HealthEvery: 500 * time.Millisecond, Env: map[string]string{"DRAIN": "0s"}}
 }
 
 func TestKillAnywhereInAStartFirstReplacement(t *testing.T) {
@@ -338,7 +338,7 @@ func TestKillAnywhereInAFailedReleaseAndItsReturn(t *testing.T) {
 	c.declare = deploy
 	c.start()
 	c.between = func(round int) {
-		if len(bad) == 2 { // what failed is cleared away by the next success
+		if len(bad) == 5 { // what failed is cleared away by the next success
 			commit := deploy(1000 + round)
 			c.poll()
 			c.waitCommit(commit)

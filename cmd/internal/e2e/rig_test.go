@@ -157,11 +157,11 @@ func (r *rig) held() []string {
 func (r *rig) eventually(what string, ok func() bool) {
 	r.Helper()
 	deadline := time.Now().Add(r.agent.Patience)
-	for !ok() {
+	for pause := 20 * time.Millisecond; !ok(); pause = min(pause*5/4, 100*time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.Fatalf("waited %s in vain for %s", r.agent.Patience, what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 
