@@ -231,7 +231,7 @@ func (s *story) ending() {
 
 // claimServes: exactly the declared replicas run, all healthy, all of one image.
 func (s *story) claimServes(version string, image testbed.Image) {
-	running := s.shop.Running("web")
+	running := s.shop.Examined("web")
 	ok := len(running) == replicas
 	for _, c := range running {
 		ok = ok && c.Health == "healthy" && image.Is(c.ImageID) && s.shop.Answer(c) == version

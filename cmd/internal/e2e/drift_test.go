@@ -118,6 +118,7 @@ func TestAStopByHandIsRespectedUntilAStart(t *testing.T) {
 		t.Fatalf("start ends with %d: %s%s", start.Code, start.Stdout, start.Stderr)
 	}
 	r.waitCommit(commit)
+	r.stack.Examined("web")
 	if now := r.stack.Only("web"); now.ID != web.ID || !now.Ready() {
 		t.Errorf("%s was not started but is %s", web, now)
 	}

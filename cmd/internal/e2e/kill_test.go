@@ -115,7 +115,10 @@ func (c *course) until(want []string, killed <-chan struct{}) {
 			killed = nil
 		default:
 		}
-		got := c.shape()
+		got := c.lines()
+		if len(got) < len(want) && slices.Equal(got, want[:len(got)]) {
+			got = append(got, c.held()...)
+		}
 		if killed != nil && c.proxy.Struck() {
 			// What is wanted may be the doing of the very request that kills.
 			<-killed
@@ -126,10 +129,11 @@ func (c *course) until(want []string, killed <-chan struct{}) {
 		}
 		if time.Now().After(deadline) {
 			call, struck := c.proxy.Disarm()
+			got = c.shape()
 			c.Fatalf("round %d, killed = %v at %s: the engine has\n  %s\nwant\n  %s\nrequests:\n  %s", c.round, struck, call,
 				strings.Join(got, "\n  "), strings.Join(want, "\n  "), strings.Join(c.requests(), "\n  "))
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -197,7 +201,7 @@ func (c *course) byCommit(commit string) {
 
 // quick is an app that is soon ready and soon gone.
 func quick() testbed.App {
-	return testbed.App{HealthEvery: 300 * time.Millisecond, Env: map[string]string{"DRAIN": "0s"}}
+	return testbed.App{HealthEvery: 500 * time.Millisecond, Env: map[string]string{"DRAIN": "0s"}}
 }
 
 func TestKillAnywhereInAStartFirstReplacement(t *testing.T) {
@@ -334,7 +338,7 @@ func TestKillAnywhereInAFailedReleaseAndItsReturn(t *testing.T) {
 	c.declare = deploy
 	c.start()
 	c.between = func(round int) {
-		if len(bad) == 2 { // what failed is cleared away by the next success
+		if len(bad) == 5 { // what failed is cleared away by the next success
 			commit := deploy(1000 + round)
 			c.poll()
 			c.waitCommit(commit)

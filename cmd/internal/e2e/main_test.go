@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,12 +26,22 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "end-to-end tests need a container engine; scripts/ensure-docker helps:", err)
 		os.Exit(1)
 	}
-	// These tests wait for the engine rather than for a core.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := atOnce(4); err != nil {
 		fmt.Fprintln(os.Stderr, "set the number of tests that run at once:", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+// atOnce has so many tests run at once, for they wait for the engine rather than for a
+// core. Whoever has asked for another number with -parallel gets that.
+func atOnce(tests int) error {
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if asked {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(tests))
 }
 
 func ping() error {

@@ -33,6 +33,7 @@ func TestManyPushesDuringARolloutEndAtTheLast(t *testing.T) {
 	}
 	r.waitCommit(commit)
 	r.waitQuiet()
+	r.stack.Examined("web")
 
 	web := r.stack.Containers("web")
 	if len(web) != 1 || !web[0].Ready() || !slices.Contains(web[0].Env, fmt.Sprintf("EDIT=%d", pushes)) {

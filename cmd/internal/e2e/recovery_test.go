@@ -144,6 +144,7 @@ func (r *rig) checkResumed(commit string, watch *testbed.Watch) {
 		r.Errorf("%d more containers were started to finish what was begun", starts)
 	}
 	watch.RequireMinReady("web", 1)
+	r.stack.Examined("web")
 	all := r.stack.Containers("web")
 	if len(all) != 1 || r.line(all[0]) != "web 1.1, healthy as web, restart always" {
 		r.Errorf("in the end there are %v", all)

@@ -67,6 +67,7 @@ func (c *cutOff) revert() testbed.Release {
 // checkRuns makes sure that web runs exactly what a release recorded.
 func (r *rig) checkRuns(release testbed.Release, image testbed.Image) {
 	r.Helper()
+	r.stack.Examined("web")
 	now := r.stack.Only("web")
 	if recorded := release.Service("web").ImageID; now.ImageID != recorded || !image.Is(recorded) {
 		r.Errorf("web runs image %s; release #%d recorded %s, which was built as %s", now.ImageID, release.Seq, recorded, image.ID)

@@ -85,12 +85,18 @@ func (r *rig) waitSucceeded(commit string) testbed.Release {
 // every service.
 func (r *rig) shape() []string {
 	r.Helper()
+	return append(r.lines(), r.held()...)
+}
+
+// lines are those of the containers alone, which cost the engine far less to tell.
+func (r *rig) lines() []string {
+	r.Helper()
 	var lines []string
 	for _, c := range r.stack.Containers() {
 		lines = append(lines, r.line(c))
 	}
 	slices.Sort(lines)
-	return append(lines, r.held()...)
+	return lines
 }
 
 // line describes a container; its number is part of its name, and a name that
@@ -151,11 +157,11 @@ func (r *rig) held() []string {
 func (r *rig) eventually(what string, ok func() bool) {
 	r.Helper()
 	deadline := time.Now().Add(r.agent.Patience)
-	for !ok() {
+	for pause := 20 * time.Millisecond; !ok(); pause = min(pause*5/4, 100*time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.Fatalf("waited %s in vain for %s", r.agent.Patience, what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

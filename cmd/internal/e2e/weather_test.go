@@ -212,7 +212,7 @@ func tells(t *testing.T, a *testbed.Agent, after int64, kind string, words ...st
 func await(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
-	for {
+	for pause := 100 * time.Millisecond; ; pause = min(pause*5/4, 400*time.Millisecond) {
 		done, seen := ok()
 		if done {
 			return
@@ -223,7 +223,7 @@ func await(t *testing.T, what string, ok func() (bool, string)) {
 		select {
 		case <-t.Context().Done():
 			t.Fatalf("waiting for %s: %v", what, t.Context().Err())
-		case <-time.After(150 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -65,12 +65,8 @@ func NewWith(tb TB, config Config) *Bed {
 		tb.Fatalf("make a bed: no container engine answers; scripts/ensure-docker helps: %v", err)
 	}
 	tb.Cleanup(b.sweep)
-	app, err := build(ctx, "./testdata/app", "app")
-	if err == nil && b.davit == "" {
-		b.davit, err = build(ctx, "./cmd/davit", "davit")
-	}
-	if err == nil {
-		b.layer, err = appLayer(app)
+	if b.layer, err = appLayer(); err == nil && b.davit == "" {
+		b.davit, err = davitProgram()
 	}
 	if err != nil {
 		tb.Fatalf("make a bed: %v", err)

@@ -11,21 +11,30 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// build compiles a package of this module below bin/testbed and returns where it
-// is.
-func build(ctx context.Context, pkg, name string) (string, error) {
-	return compile(ctx, ".", pkg, name)
-}
+// Beds are made by the dozen, and to find that a program is up to date costs the compiler
+// a second of a core: a process asks it once for each.
+var (
+	davitProgram = sync.OnceValues(func() (string, error) { return compile(".", "./cmd/davit", "davit") })
+	appProgram   = sync.OnceValues(func() (string, error) { return compile(".", "./testdata/app", "app") })
+	// It takes minutes the first time.
+	composerProgram = sync.OnceValues(func() (string, error) { return compile("tools", "./composer", "composer") })
+)
 
-// compile compiles a package of the module in a directory of this one. The compiler
-// leaves a binary that is up to date alone; the lock keeps test processes that run
+// compileTimeout is for one program on a machine that has compiled none yet.
+const compileTimeout = 15 * time.Minute
+
+// compile compiles a package of the module in a directory of this one below bin/testbed
+// and returns where it is. The compiler leaves a binary that is up to date alone; the lock keeps test processes that run
 // side by side from writing one file. What it returns is named by its content, so
 // that a change of the sources during a test does not change what that test runs.
-func compile(ctx context.Context, module, pkg, name string) (string, error) {
+func compile(module, pkg, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), compileTimeout)
+	defer cancel()
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err

@@ -1,10 +1,12 @@
 package testbed
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +23,9 @@ type Call struct {
 	// Status is the engine's answer; 0 while there is none, or when it was not
 	// asked.
 	Status int
+	// Checkup is true for a run of an App's health check. It changes nothing, and how
+	// many there are depends on the clock.
+	Checkup bool
 }
 
 func (c Call) String() string {
@@ -36,7 +41,7 @@ func (c Call) String() string {
 
 // Mutates reports whether the call changes the engine's world.
 func (c Call) Mutates() bool {
-	if c.Method == http.MethodGet || c.Method == http.MethodHead {
+	if c.Method == http.MethodGet || c.Method == http.MethodHead || c.Checkup {
 		return false
 	}
 	return !reads.MatchString(c.Path)
@@ -44,6 +49,23 @@ func (c Call) Mutates() bool {
 
 // reads are the questions that the engine's API asks with POST.
 var reads = regexp.MustCompile(`^/(containers/[^/]+/(wait|attach|resize)|exec/[^/]+/resize|auth|session|grpc)$`)
+
+// begins is the request that begins what POST /containers/ID/exec has made.
+var begins = regexp.MustCompile(`^/exec/([^/]+)/start$`)
+
+// checks reports whether the call makes a run of an App's health check.
+func (c Call) checks() bool {
+	var asked struct{ Cmd []string }
+	return strings.HasSuffix(c.Path, "/exec") && json.Unmarshal(c.Body, &asked) == nil && slices.Equal(asked.Cmd, healthcheck)
+}
+
+// execution is the run of a command that the call begins; "" for any other call.
+func (c Call) execution() string {
+	if of := begins.FindStringSubmatch(c.Path); of != nil {
+		return of[1]
+	}
+	return ""
+}
 
 var apiVersion = regexp.MustCompile(`^/v[0-9]+\.[0-9]+/`)
 

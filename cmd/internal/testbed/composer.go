@@ -17,11 +17,10 @@ type Composer struct {
 	host   string
 }
 
-// Composer builds Docker Compose from the module under tools, which takes minutes
-// the first time, and points it at the bed's engine.
+// Composer builds Docker Compose from the module under tools and points it at the bed's engine.
 func (b *Bed) Composer() *Composer {
 	b.tb.Helper()
-	binary, err := compile(b.tb.Context(), "tools", "./composer", "composer")
+	binary, err := composerProgram()
 	if err != nil {
 		b.tb.Fatalf("Docker Compose is what this test compares with: %v", err)
 	}

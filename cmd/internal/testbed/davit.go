@@ -4,7 +4,7 @@ package testbed
 // tests of a process that need no bed.
 func Davit(tb TB) string {
 	tb.Helper()
-	binary, err := build(tb.Context(), "./cmd/davit", "davit")
+	binary, err := davitProgram()
 	if err != nil {
 		tb.Fatalf("build davit: %v", err)
 	}

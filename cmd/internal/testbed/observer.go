@@ -24,13 +24,16 @@ type observer struct {
 	timeline Timeline
 	known    map[string]Container // every container seen, by ID
 	live     map[string]bool      // containers believed to run
+	// checkups are runs of health checks, by their IDs; unchecked are containers none of
+	// whose has passed yet.
+	checkups, unchecked map[string]bool
 }
 
 // observe starts an observer and returns once it listens.
 func observe(engine *Engine, stack string) *observer {
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &observer{engine: engine, stack: stack, cancel: cancel,
-		known: map[string]Container{}, live: map[string]bool{}}
+		known: map[string]Container{}, live: map[string]bool{}, checkups: map[string]bool{}, unchecked: map[string]bool{}}
 	listening := make(chan struct{})
 	o.done.Go(func() {
 		var once sync.Once
@@ -122,11 +125,29 @@ func (o *observer) see(ctx context.Context, e event) {
 			verdict = ready
 		}
 		o.add(id, verdict, at)
+	case o.passed(e):
+		o.add(id, ready, at)
 	case e.Action == "kill" && ends(e.Actor.Attributes["signal"]):
 		o.add(id, signalled, at)
 	case e.Action == "die":
 		o.add(id, ended, at)
 	}
+}
+
+// passed reports whether a container has passed its health check for the first time,
+// whoever ran it: the engine says so only after a check of its own.
+func (o *observer) passed(e event) bool {
+	run := e.Actor.Attributes["execID"]
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e.Action == "exec_create: "+strings.Join(healthcheck, " ") {
+		o.checkups[run] = true
+	}
+	if e.Action != "exec_die" || !o.checkups[run] {
+		return false
+	}
+	delete(o.checkups, run)
+	return e.Actor.Attributes["exitCode"] == "0" && o.unchecked[e.Actor.ID]
 }
 
 // ends reports whether a signal, by number, asks a process to end rather than to
@@ -162,9 +183,12 @@ func (o *observer) add(id string, what change, at time.Time) {
 	c := o.known[id]
 	switch what {
 	case started:
-		o.live[id] = true
+		o.live[id], o.unchecked[id] = true, true
 	case ended:
 		delete(o.live, id)
+		fallthrough
+	default: // what was asked to stop is not made ready by a check that ran meanwhile
+		delete(o.unchecked, id)
 	}
 	o.timeline = append(o.timeline, moment{
 		at: at, what: what, container: id, name: c.Name, service: c.Service,

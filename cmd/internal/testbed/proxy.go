@@ -3,6 +3,7 @@ package testbed
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -34,6 +35,8 @@ type EngineProxy struct {
 	trap    *trap
 	fault   func(Call) error
 	serving sync.WaitGroup
+	// checkups are the runs of health checks that agents have made, by ID.
+	checkups map[string]bool
 }
 
 // Moment says on which side of a request a trap strikes.
@@ -60,7 +63,7 @@ type trap struct {
 func newEngineProxy(tb TB, host, socket string) *EngineProxy {
 	tb.Helper()
 	target := &url.URL{Scheme: "http", Host: "engine"}
-	p := &EngineProxy{Host: "unix://" + socket, tb: tb, socket: socket, target: target}
+	p := &EngineProxy{Host: "unix://" + socket, tb: tb, socket: socket, target: target, checkups: map[string]bool{}}
 	if path, ok := strings.CutPrefix(host, "unix://"); ok {
 		p.upstream = unixTransport(path)
 	} else {
@@ -74,8 +77,7 @@ func newEngineProxy(tb TB, host, socket string) *EngineProxy {
 		// An engine that is away must look away, not like a bad gateway.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ModifyResponse: func(r *http.Response) error {
-			p.answered(r.Request, r.StatusCode)
-			return nil
+			return p.answered(r)
 		},
 	}
 	p.Start()
@@ -209,6 +211,7 @@ func (p *EngineProxy) serve(w http.ResponseWriter, r *http.Request) {
 func (p *EngineProxy) record(call *Call) (*trap, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	call.Checkup = call.checks() || p.checkups[call.execution()]
 	p.calls = append(p.calls, call)
 	if p.fault != nil {
 		if err := p.fault(*call); err != nil {
@@ -241,12 +244,26 @@ func (p *EngineProxy) carryOut(r *http.Request, call *Call) {
 	call.Status = response.StatusCode
 }
 
-func (p *EngineProxy) answered(r *http.Request, status int) {
-	call, ok := r.Context().Value(callKey{}).(*Call)
+// answered writes an answer's status down, and the health check that it has made.
+func (p *EngineProxy) answered(r *http.Response) error {
+	call, ok := r.Request.Context().Value(callKey{}).(*Call)
 	if !ok {
-		return
+		return nil
+	}
+	var made struct{ ID string }
+	if call.checks() {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return fmt.Errorf("read engine's answer to %s: %w", call.Path, err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		_ = json.Unmarshal(body, &made) // a refusal names none
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	call.Status = status
+	call.Status = r.StatusCode
+	if made.ID != "" {
+		p.checkups[made.ID] = true
+	}
+	return nil
 }

@@ -51,6 +51,8 @@ func (i *imaginary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(connection, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 		line, _ := buffer.ReadString('\n')
 		fmt.Fprint(connection, "echo "+line)
+	case strings.HasSuffix(r.URL.Path, "/exec"):
+		fmt.Fprintf(w, `{"Id":"run%d"}`, len(i.said()))
 	default:
 		fmt.Fprint(w, `{}`)
 	}
@@ -98,6 +100,26 @@ func TestProxyRecordsWhatPasses(t *testing.T) {
 	proxy.Forget()
 	if got := proxy.Calls(); len(got) != 0 {
 		t.Errorf("calls after Forget = %v", got)
+	}
+}
+
+func TestProxyTellsHealthChecksFromOtherCommands(t *testing.T) {
+	_, proxy, client := between(t)
+	for _, command := range [][]string{{"/app", "healthcheck"}, {"/app", "migrate"}} {
+		var made struct{ ID string }
+		if err := client.send(t.Context(), "/v1.41/containers/x/exec", nil, map[string]any{"Cmd": command}, &made); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.send(t.Context(), "/v1.41/exec/"+made.ID+"/start", nil, map[string]any{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, call := range proxy.Mutations() {
+		got = append(got, call.String())
+	}
+	if want := []string{"POST /containers/x/exec 200", "POST /exec/run3/start 200"}; !slices.Equal(got, want) {
+		t.Errorf("mutations = %v, want the other command's %v", got, want)
 	}
 }
 

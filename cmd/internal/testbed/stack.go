@@ -53,6 +53,18 @@ func (s *Stack) Running(services ...string) []Container {
 	return slices.DeleteFunc(s.Containers(services...), func(c Container) bool { return !c.Running })
 }
 
+// Examined is Running once the engine has a verdict on every health: davit, which asks
+// first, does not wait for that.
+func (s *Stack) Examined(services ...string) []Container {
+	s.bed.tb.Helper()
+	unsure := func(c Container) bool { return c.Health == "starting" }
+	running := s.Running(services...)
+	for late := time.Now().Add(time.Minute); slices.ContainsFunc(running, unsure) && time.Now().Before(late); running = s.Running(services...) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return running
+}
+
 // Only is the one running container of a service.
 func (s *Stack) Only(service string) Container {
 	s.bed.tb.Helper()
@@ -151,7 +163,7 @@ func (w *Watch) RequireOneWriter() {
 // ready and no two with one number.
 func (s *Stack) RequireReplicas(service string, n int) {
 	s.bed.tb.Helper()
-	running := s.Running(service)
+	running := s.Examined(service)
 	numbers := map[int]bool{}
 	problem := ""
 	for _, c := range running {

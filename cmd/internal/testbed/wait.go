@@ -119,11 +119,11 @@ func (a *Agent) WaitOutcome(stack, version, outcome string) Release {
 }
 
 // until asks again and again, until done, the agent's unexpected end, or the end
-// of its patience.
+// of its patience. It asks ever less often, for each question is a process.
 func (a *Agent) until(what string, check func() (done bool, seen string)) {
 	a.tb.Helper()
 	deadline := time.Now().Add(a.Patience)
-	for {
+	for pause := 100 * time.Millisecond; ; pause = min(pause*5/4, 400*time.Millisecond) {
 		done, seen := check()
 		if done {
 			return
@@ -137,7 +137,7 @@ func (a *Agent) until(what string, check func() (done bool, seen string)) {
 		select {
 		case <-a.tb.Context().Done():
 			a.tb.Fatalf("waiting for %s: %v", what, a.tb.Context().Err())
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
