@@ -284,6 +284,36 @@ func TestAReplacementThatFailsTakesNoOtherWithIt(t *testing.T) {
 	})
 }
 
+// A service without a restart policy has nothing that would tell a container which davit
+// has stopped from one that ended by itself: it was given up for its own replacement.
+func TestWhatAFailedReplacementWasToReplaceGoesOn(t *testing.T) {
+	for _, attempts := range []string{"1", "5"} {
+		t.Run("attempts: "+attempts, func(t *testing.T) {
+			remembering(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", enginetest.Behaviour{})
+				h.push("v1.0.0", dataful("", ", start_timeout: 20s, healing: {attempts: "+attempts+"}"))
+				h.pass(time.Minute)
+				old := h.only("web")
+				h.engine.Turn("shop:1.0", enginetest.Behaviour{Exits: true, ExitAfter: time.Second / 2, ExitCode: 1})
+				h.engine.Silence(old.ID, livePort, true)
+				h.pass(40 * time.Minute)
+				h.engine.Turn("shop:1.0", enginetest.Behaviour{})
+				h.pass(20 * time.Minute)
+				h.expect("running once it can", h.running(), "web/1 shop:1.0")
+				if now := h.only("web"); now.ID != old.ID {
+					t.Errorf("another container\n%s", h.story())
+				}
+			})
+		})
+	}
+}
+
+// dataful is a service that is replaced stop-first, and has a liveness probe.
+func dataful(policy, more string) string {
+	return "services:\n  web:\n    image: shop:1.0\n" + policy + "    volumes: [\"data:/data\"]\n" +
+		"    x-davit: {monitor: 0s, stable_for: 1s, probes: {liveness: {tcp: 8081, interval: 1s}}" + more + "}\nvolumes: {data: {}}\n"
+}
+
 func TestWhatAnOperatorStopsIsNotHealed(t *testing.T) {
 	simulate(t, func(t *testing.T, h *host) {
 		h.image("shop:1.0", enginetest.Behaviour{})
