@@ -85,14 +85,16 @@ func (p *planner) ails(u *unit, c Container) string {
 }
 
 // ended says how c, which was in service, came to its end by itself, or "". What went
-// down with the engine, or while nobody was there to see, is no fault of its own.
+// down with the engine, or while nobody was there to see, is no fault of its own; what was
+// given up as it is now stays so.
 func (p *planner) ended(u *unit, c Container) string {
 	if u.completed(c) || c.StopByHand || p.desired.Previous == nil {
 		return ""
 	}
 	rec, _ := p.desired.Previous.Service(u.Name)
 	stopped := p.dismissed(c) || c.Restart != declaredRestart(u.Config)
-	seen := c.Finished.After(p.answering) || len(p.desired.healing(u.Name).Attempts) > 0
+	given := p.desired.healing(u.Name).GivenUp
+	seen := c.Finished.After(p.answering) || !given.IsZero() && !c.Finished.After(given)
 	if stopped || !seen || !slices.Contains(rec.Containers, c.ID) {
 		return ""
 	}

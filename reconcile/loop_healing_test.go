@@ -398,6 +398,27 @@ func TestWhatAnEngineTookDownComesBackAndCountsForNothing(t *testing.T) {
 	})
 }
 
+func TestWhatAnEngineTookDownComesBackThoughItWasGivenUp(t *testing.T) {
+	remembering(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{})
+		h.push("v1.0.0", dataful("", ", healing: {attempts: 1}"))
+		h.pass(time.Minute)
+		for range 2 {
+			h.engine.Silence(h.only("web").ID, livePort, true)
+			h.pass(time.Minute)
+		}
+		h.degraded("web/2: liveness failed 3 times: connection refused")
+		h.engine.StopDaemon()
+		h.pass(5 * time.Second)
+		h.engine.StartDaemon()
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.0")
+		h.engine.Kill(h.only("web").ID)
+		h.pass(10 * time.Minute)
+		h.expect("running after it has ended by itself", h.running(), "")
+	})
+}
+
 func TestOtherDriftDoesNotWaitForWhatCannotBeHealed(t *testing.T) {
 	remembering(t, func(t *testing.T, h *host) {
 		h.image("shop:1.0", doomed(20*time.Second))

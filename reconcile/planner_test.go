@@ -309,7 +309,7 @@ func (c *planCase) healed(t *testing.T, words []string) {
 	h := reconcile.HealingState{Content: c.desired.Project.Hash}
 	for _, word := range words[1:] {
 		if word == "given-up" {
-			h.GivenUp = now
+			h.GivenUp = h.Attempts[len(h.Attempts)-1].Add(time.Second)
 			continue
 		}
 		ago, err := time.ParseDuration(word)
