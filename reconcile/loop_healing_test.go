@@ -287,11 +287,11 @@ func TestAReplacementThatFailsTakesNoOtherWithIt(t *testing.T) {
 // A service without a restart policy has nothing that would tell a container which davit
 // has stopped from one that ended by itself: it was given up for its own replacement.
 func TestWhatAFailedReplacementWasToReplaceGoesOn(t *testing.T) {
-	for _, attempts := range []string{"1", "5"} {
-		t.Run("attempts: "+attempts, func(t *testing.T) {
+	for name, policy := range map[string]string{"no policy": "", "one that leaves ended work alone": "    restart: \"no\"\n"} {
+		t.Run(name, func(t *testing.T) {
 			remembering(t, func(t *testing.T, h *host) {
 				h.image("shop:1.0", enginetest.Behaviour{})
-				h.push("v1.0.0", dataful("", ", start_timeout: 20s, healing: {attempts: "+attempts+"}"))
+				h.push("v1.0.0", dataful(policy, ", start_timeout: 20s, healing: {attempts: 1}"))
 				h.pass(time.Minute)
 				old := h.only("web")
 				h.engine.Turn("shop:1.0", enginetest.Behaviour{Exits: true, ExitAfter: time.Second / 2, ExitCode: 1})
