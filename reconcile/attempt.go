@@ -276,7 +276,7 @@ func (l *Loop) desire(p *compose.Project, images map[string]Image, s *stack, v V
 		d.Strays = l.strays(in)
 	}
 	d.Data, d.Handover = dataOf(s.history), l.handover(s)
-	d.Healing, d.Touched = s.healing, touched(s.history)
+	d.Healing, d.History = s.healing, s.history
 	d.PreviousProject = s.declaredBy(v.Current)
 	d.Unproven, d.Served = service(s.history)
 	d.Ran, d.Left = lives(s.history)

@@ -65,8 +65,9 @@ type Desired struct {
 	// HookRuns are the runs of hooks since the last good release, as far as the journal
 	// knows of them.
 	HookRuns []HookRun
-	// Touched is when the last attempt ended that may have stopped what was in service.
-	Touched time.Time
+	// History are the attempts on record, newest first: what ended during one was perhaps
+	// stopped by it.
+	History []Release
 	// Healing is what is on record of each service that has failed by itself.
 	Healing map[string]HealingState
 	// Stopped is what an operator stopped and what is to stay so.

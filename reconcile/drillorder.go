@@ -114,7 +114,7 @@ func (l *Loop) rehearsable(s *stack, in Situation, v Verdict, to *Release, r Dri
 	if err := s.irrevocable(in.Declared, earlier, to); err != nil {
 		return err
 	}
-	if name := mayEnd(earlier, *v.Current, *to); name != "" {
+	if name := mayEnd(in.Declared, earlier, *v.Current, *to); name != "" {
 		return fmt.Errorf("%w: %s may end by itself, by its restart policy: stopped, it would count as one that has", ErrNotApplicable, name)
 	}
 	if where := sharedData(in.Declared, earlier, *v.Current, *to); where != "" && !r.DataCompatible {
@@ -167,8 +167,8 @@ func (s *stack) irrevocable(declared, earlier *compose.Project, to *Release) err
 
 // mayEnd names the first service that differs between the releases and whose stopped
 // container cannot be told from one that has ended as it should.
-func mayEnd(earlier *compose.Project, now, to Release) string {
-	for _, s := range earlier.Services {
+func mayEnd(declared, earlier *compose.Project, now, to Release) string {
+	for _, s := range slices.Concat(earlier.Services, declared.Services) {
 		if u := (&unit{Service: s}); u.mayComplete() && !s.OneShot && differs(s.Name, now, to) {
 			return s.Name
 		}

@@ -181,9 +181,25 @@ func (p *planner) replacedOf(u *unit) map[string]bool {
 		took := func(o Container) bool {
 			return o.Service == c.Service && o.Release > c.Release && !o.Created.After(c.Finished) && (o.Spec != c.Spec || o.ImageID != c.ImageID)
 		}
-		out[c.ID] = c.Restart != declaredRestart(u.Config) || slices.ContainsFunc(p.owned, took)
+		out[c.ID] = c.Restart != declaredRestart(u.Config) || slices.ContainsFunc(p.owned, took) || p.supplanted(c)
 	}
 	return out
+}
+
+// supplanted reports whether c ended in an attempt at other content for its service, or in
+// one that was to heal the service and has another container for it.
+func (p *planner) supplanted(c Container) bool {
+	newer := func(o Container) bool {
+		return o.Service == c.Service && o.Release > c.Release && !o.Created.After(c.Finished)
+	}
+	return slices.ContainsFunc(p.desired.History, func(r Release) bool {
+		if r.Kind == KindNoop || !c.endedIn(r) {
+			return false
+		}
+		rec, _ := r.Service(c.Service)
+		other := rec.Spec != c.Spec || rec.Image.ID != "" && rec.Image.ID != c.ImageID
+		return other || r.Trigger == TriggerHealing && slices.ContainsFunc(p.owned, newer)
+	})
 }
 
 // mayComplete is true for a service whose exit with code 0 is no fault: its

@@ -85,28 +85,42 @@ func (p *planner) ails(u *unit, c Container) string {
 }
 
 // ended says how c, which was in service, came to its end by itself, or "". What went
-// down with the engine, or while nobody was there to see, is no fault of its own.
+// down with the engine, or while nobody was there to see, is no fault of its own; what was
+// given up as it is now stays so.
 func (p *planner) ended(u *unit, c Container) string {
 	if u.completed(c) || c.StopByHand || p.desired.Previous == nil {
 		return ""
 	}
 	rec, _ := p.desired.Previous.Service(u.Name)
-	stopped := !c.Finished.After(p.desired.Touched) || c.Restart != declaredRestart(u.Config)
-	seen := c.Finished.After(p.answering) || len(p.desired.healing(u.Name).Attempts) > 0
+	stopped := p.dismissed(c) || c.Restart != declaredRestart(u.Config)
+	given := p.desired.healing(u.Name).GivenUp
+	seen := c.Finished.After(p.answering) || !given.IsZero() && !c.Finished.After(given)
 	if stopped || !seen || !slices.Contains(rec.Containers, c.ID) {
 		return ""
 	}
 	return c.End()
 }
 
-// touched is when the last attempt ended that may have stopped what was in service.
-func touched(history []Release) time.Time {
-	for _, r := range history {
-		if r.Kind != KindNoop && r.Trigger != TriggerHealing {
-			return r.Finished
+// dismissed reports whether an attempt may have stopped c, which has ended: the last one
+// that was about more than ailments, or one that was to heal and began while c ran. What
+// was to be replaced goes on where the replacement fails.
+func (p *planner) dismissed(c Container) bool {
+	for _, r := range p.desired.History {
+		switch {
+		case r.Kind == KindNoop:
+		case r.Trigger != TriggerHealing:
+			return !c.Finished.After(r.Finished)
+		case c.endedIn(r):
+			return true
 		}
 	}
-	return time.Time{}
+	return false
+}
+
+// endedIn reports whether c, which has ended, ran when the attempt began, and ended before
+// it had.
+func (c Container) endedIn(r Release) bool {
+	return c.Started.Before(r.Started) && !c.Finished.Before(r.Started) && (r.Running() || !c.Finished.After(r.Finished))
 }
 
 // treat finds out what is wrong with c, if anything is, and whether something is done

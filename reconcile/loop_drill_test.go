@@ -265,6 +265,7 @@ func TestADrillIsRefusedWhereItWouldBeMoreThanARehearsal(t *testing.T) {
 		"of what cannot run twice":  {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{DataCompatible: true}, "db would be away for a moment: stop-first"},
 		"past a hook":               {two(web("1.0"), migrates), reconcile.DrillRequest{}, "release #2 v1.1.0 has run an irreversible hook of web since"},
 		"of what may end by itself": {two(strings.Replace(web("1.0"), "unless-stopped", "on-failure", 1), strings.Replace(web("1.1"), "unless-stopped", "on-failure", 1)), reconcile.DrillRequest{}, "web may end by itself"},
+		"of what may end by now":    {two(web("1.0"), strings.Replace(web("1.1"), "unless-stopped", `"no"`, 1)), reconcile.DrillRequest{}, "web may end by itself"},
 		"outside its window":        {two(web("1.0"), "x-davit: {windows: [{deny: \"0 0 * * *\", for: 23h}]}\n"+web("1.0")+"    environment: {A: b}\n"), reconcile.DrillRequest{}, "window opens"},
 	}
 	for name, test := range tests {

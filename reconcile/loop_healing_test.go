@@ -284,6 +284,36 @@ func TestAReplacementThatFailsTakesNoOtherWithIt(t *testing.T) {
 	})
 }
 
+// A service without a restart policy has nothing that would tell a container which davit
+// has stopped from one that ended by itself: it was given up for its own replacement.
+func TestWhatAFailedReplacementWasToReplaceGoesOn(t *testing.T) {
+	for name, policy := range map[string]string{"no policy": "", "one that leaves ended work alone": "    restart: \"no\"\n"} {
+		t.Run(name, func(t *testing.T) {
+			remembering(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", enginetest.Behaviour{})
+				h.push("v1.0.0", dataful(policy, ", start_timeout: 20s, healing: {attempts: 1}"))
+				h.pass(time.Minute)
+				old := h.only("web")
+				h.engine.Turn("shop:1.0", enginetest.Behaviour{Exits: true, ExitAfter: time.Second / 2, ExitCode: 1})
+				h.engine.Silence(old.ID, livePort, true)
+				h.pass(40 * time.Minute)
+				h.engine.Turn("shop:1.0", enginetest.Behaviour{})
+				h.pass(20 * time.Minute)
+				h.expect("running once it can", h.running(), "web/1 shop:1.0")
+				if now := h.only("web"); now.ID != old.ID {
+					t.Errorf("another container\n%s", h.story())
+				}
+			})
+		})
+	}
+}
+
+// dataful is a service that is replaced stop-first, and has a liveness probe.
+func dataful(policy, more string) string {
+	return "services:\n  web:\n    image: shop:1.0\n" + policy + "    volumes: [\"data:/data\"]\n" +
+		"    x-davit: {monitor: 0s, stable_for: 1s, probes: {liveness: {tcp: 8081, interval: 1s}}" + more + "}\nvolumes: {data: {}}\n"
+}
+
 func TestWhatAnOperatorStopsIsNotHealed(t *testing.T) {
 	simulate(t, func(t *testing.T, h *host) {
 		h.image("shop:1.0", enginetest.Behaviour{})
@@ -365,6 +395,27 @@ func TestWhatAnEngineTookDownComesBackAndCountsForNothing(t *testing.T) {
 		if strings.Contains(h.story(), "healed") {
 			t.Errorf("what the engine did is put down to the container:\n%s", h.story())
 		}
+	})
+}
+
+func TestWhatAnEngineTookDownComesBackThoughItWasGivenUp(t *testing.T) {
+	remembering(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{})
+		h.push("v1.0.0", dataful("", ", healing: {attempts: 1}"))
+		h.pass(time.Minute)
+		for range 2 {
+			h.engine.Silence(h.only("web").ID, livePort, true)
+			h.pass(time.Minute)
+		}
+		h.degraded("web/2: liveness failed 3 times: connection refused")
+		h.engine.StopDaemon()
+		h.pass(5 * time.Second)
+		h.engine.StartDaemon()
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/2 shop:1.0")
+		h.engine.Kill(h.only("web").ID)
+		h.pass(10 * time.Minute)
+		h.expect("running after it has ended by itself", h.running(), "")
 	})
 }
 

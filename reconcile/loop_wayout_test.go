@@ -181,17 +181,28 @@ func TestAFirstDeployThatNeverBecomesHealthyIsStoppedForInspection(t *testing.T)
 func TestAStandbyThatEndedWithCode0IsStartedAgain(t *testing.T) {
 	for _, policy := range []string{`"no"`, "on-failure", "unless-stopped"} {
 		for _, order := range []string{"start-first", "stop-first"} {
-			ways := map[string]func(h *host, content func(string) string){
-				"a revert": func(h *host, content func(string) string) { h.push("v1.2.0", content("1.0")) },
-				"a rollback by hand": func(h *host, _ func(string) string) {
+			ways := map[string]func(h *host, content func(string) string) (want string){
+				"a revert": func(h *host, content func(string) string) string {
+					h.push("v1.2.0", content("1.0"))
+					return "shop:1.0"
+				},
+				"a rollback by hand": func(h *host, _ func(string) string) string {
 					if _, err := h.loop.Rollback(h.t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil {
 						h.t.Fatal(err)
 					}
+					return "shop:1.0"
 				},
-				"a release that fails": func(h *host, content func(string) string) {
+				"a release that fails": func(h *host, content func(string) string) string {
 					h.push("v1.2.0", content("1.0"))
 					h.pass(time.Minute)
 					h.push("v1.3.0", content("bad"))
+					return "shop:1.0"
+				},
+				"a revert of the revert": func(h *host, content func(string) string) string {
+					h.push("v1.2.0", content("1.0"))
+					h.pass(time.Minute)
+					h.push("v1.3.0", content("1.1"))
+					return "shop:1.1"
 				},
 			}
 			for name, back := range ways {
@@ -207,9 +218,9 @@ func TestAStandbyThatEndedWithCode0IsStartedAgain(t *testing.T) {
 						h.pass(time.Minute)
 						h.push("v1.1.0", content("1.1"))
 						h.pass(time.Minute)
-						back(h, content)
+						want := back(h, content)
 						h.pass(5 * time.Minute)
-						if got := h.running(); !strings.HasSuffix(got, "shop:1.0") || strings.Contains(got, ",") {
+						if got := h.running(); !strings.HasSuffix(got, want) || strings.Contains(got, ",") {
 							t.Errorf("running %q\n%s\n%s", got, h.history(), h.story())
 						}
 					})

@@ -216,7 +216,7 @@ func (r Route) relieved(o Observed) Route {
 
 // recorded is a planner that only tells what the record of a stack says of containers.
 func recorded(s *stack, project *compose.Project) *planner {
-	p := &planner{project: project, desired: Desired{Project: project, Settled: true, Failed: failedContainers(s.history)}}
+	p := &planner{project: project, desired: Desired{Project: project, Settled: true, Failed: failedContainers(s.history), History: s.history}}
 	p.desired.Unproven, p.desired.Served = service(s.history)
 	return p
 }

@@ -224,7 +224,8 @@ func (c *planCase) definedBy(words []string) *compose.Project {
 
 // flag understands: settled, returning, show-values, completed SERVICE, failed ID [kept],
 // unproven SEQ, served ID, left ID AGO, handover never|now, restarts SERVICE, stopped ID, version FROM TO,
-// release SEQ, canary SERVICE WEIGHT AGO [ABORTED], answering AGO (the engine), healed SERVICE AGO... [given-up].
+// release SEQ, canary SERVICE WEIGHT AGO [ABORTED], answering AGO (the engine), healed SERVICE AGO... [given-up],
+// healing BEGAN ENDED (an attempt).
 func (c *planCase) flag(t *testing.T, words []string) {
 	switch words[0] {
 	case "settled":
@@ -266,6 +267,14 @@ func (c *planCase) flag(t *testing.T, words []string) {
 			t.Fatal(err)
 		}
 		c.observed.Answering = now.Add(-ago)
+	case "healing":
+		began, err := time.ParseDuration(words[1])
+		ended, wrong := time.ParseDuration(words[2])
+		if err != nil || wrong != nil {
+			t.Fatal(err, wrong)
+		}
+		c.desired.History = append(c.desired.History, reconcile.Release{Seq: 2, Kind: reconcile.KindDriftFix, Trigger: reconcile.TriggerHealing,
+			Outcome: reconcile.Failed, Started: now.Add(-began), Finished: now.Add(-ended)})
 	case "healed":
 		c.healed(t, words[1:])
 	case "attempt":
@@ -300,7 +309,7 @@ func (c *planCase) healed(t *testing.T, words []string) {
 	h := reconcile.HealingState{Content: c.desired.Project.Hash}
 	for _, word := range words[1:] {
 		if word == "given-up" {
-			h.GivenUp = now
+			h.GivenUp = h.Attempts[len(h.Attempts)-1].Add(time.Second)
 			continue
 		}
 		ago, err := time.ParseDuration(word)

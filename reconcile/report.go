@@ -99,10 +99,11 @@ func (l *Loop) inspect(st *StackStatus, s *stack, in Situation, v Verdict) {
 		return
 	}
 	missing, ready, edge := 0, 0, l.edgeSeen()
-	_, served := service(s.history)
+	now := recorded(s, p)
+	now.owned = l.observed.ownedBy(s.name, l.Instance)
 	for _, service := range p.Services {
-		owned := l.observed.ownedBy(s.name, l.Instance)
-		row := serviceStatus(service, images[service.Name], owned, served)
+		owned := now.owned
+		row := now.status(&unit{Service: service, image: images[service.Name]})
 		row.Ports = portStatuses(service, s.name, edge, owned)
 		row.Ejected = ejectStatuses(s.name, service.Name, edge)
 		row.Draining = drainStatuses(s.name, service.Name, edge, l.Now())
@@ -147,22 +148,23 @@ func parked(service string, stops []Stop, owned []Container, missing int) int {
 	return max(min(n, missing), 0)
 }
 
-// serviceStatus counts a service's replicas. A one-shot that has run is ready; what a good
+// status counts a service's replicas. A one-shot that has run is ready; what a good
 // release ran, and nobody finds, stands by.
-func serviceStatus(s compose.Service, image Image, owned []Container, served map[string]bool) ServiceStatus {
-	u := &unit{Service: s, image: image}
-	row := ServiceStatus{Name: s.Name, Desired: s.Replicas, Image: cmp.Or(image.Ref, s.ImageRef()), Containers: []string{}}
+func (p *planner) status(u *unit) ServiceStatus {
+	s := u.Service
+	u.replaced = p.replacedOf(u)
+	row := ServiceStatus{Name: s.Name, Desired: s.Replicas, Image: cmp.Or(u.image.Ref, s.ImageRef()), Containers: []string{}}
 	if s.OneShot {
 		row.Desired = 0
 	}
-	for _, c := range owned {
+	for _, c := range p.owned {
 		if c.Service != s.Name || !c.Running() && c.State != Restarting {
 			if c.Service == s.Name && u.completed(c) && !s.OneShot && u.made(c) {
 				row.Ready++
 			}
 			continue
 		}
-		if s.Settings.Standby == compose.StandbyRunning && served[c.ID] && !c.Findable() && !u.made(c) {
+		if s.Settings.Standby == compose.StandbyRunning && p.desired.Served[c.ID] && !c.Findable() && !u.made(c) {
 			row.Standby++
 			continue
 		}
