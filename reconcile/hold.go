@@ -17,8 +17,6 @@ type holding struct {
 	open  bool
 	since time.Time
 	waits string
-	// tells is what its analysis waits for.
-	tells string
 	// entered is when it was opened.
 	entered time.Time
 	// left is how many holds the plan still has.
@@ -48,9 +46,9 @@ func (a *attempt) Hold(ctx context.Context, s Step) (Ruling, error) {
 	h := a.enter(ctx, s)
 	var found *Finding
 	var findings chan Finding
-	if analysing := a.analyse(ctx, h, s); analysing != nil {
+	if analysing := a.analyse(ctx, s); analysing != nil {
 		defer analysing.end()
-		found, findings = &Finding{Outcome: AnalysisRuns}, analysing.found
+		found, findings = &Finding{}, analysing.found
 	}
 	for {
 		ruling, wait, changed := a.rule(h, s, found)
@@ -62,7 +60,7 @@ func (a *attempt) Hold(ctx context.Context, s Step) (Ruling, error) {
 		case <-timer.C:
 		case <-changed:
 		case f := <-findings:
-			found = &f
+			*found = f.after(*found)
 		case <-ctx.Done():
 			timer.Stop()
 			return Ruling{}, ctx.Err()
@@ -116,9 +114,6 @@ const untold = time.Hour
 func (a *attempt) rule(h *holding, s Step, f *Finding) (r Ruling, wait time.Duration, changed <-chan struct{}) {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
-	if f != nil && f.Outcome == AnalysisRuns {
-		f = &Finding{Reason: h.tells}
-	}
 	r, h.waits, wait = s.Hold.rule(a.stack.canaries[s.Service], f, a.loop.Now())
 	if wait == 0 {
 		h.open, h.left = false, h.left-1
