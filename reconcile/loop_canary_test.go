@@ -393,6 +393,50 @@ func TestAnEngineThatRestartsInAHoldTakesNobodyOutOfService(t *testing.T) {
 	})
 }
 
+// A host boots, and what was pushed meanwhile is there before the old release is ready again.
+func TestACanaryAfterARebootBeginsBesideWhatServedBefore(t *testing.T) {
+	three := "    deploy: {replicas: 3}\n"
+	for name, c := range map[string]struct {
+		slow   time.Duration
+		agent  bool
+		more   string
+		shares string
+	}{
+		"a slow one":               {30 * time.Second, false, "", "#1 95, #2 5"},
+		"a slow one, a new agent":  {30 * time.Second, true, "", "#1 95, #2 5"},
+		"slower than a start may":  {150 * time.Second, false, "", "#1 95, #2 5"},
+		"three of them":            {30 * time.Second, false, three, "#1 95, #2 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				h.remembers()
+				h.image("shop:slow", enginetest.Behaviour{Healthcheck: true, HealthyAfter: c.slow})
+				h.push("v1.0.0", strings.Replace(canaryOf("slow")+c.more, "strategy:", "start_timeout: 2h, strategy:", 1))
+				h.pass(c.slow + time.Minute)
+				h.engine.StopDaemon()
+				if c.agent {
+					h.stop()
+				}
+				h.pass(5 * time.Second)
+				h.push("v1.1.0", canaryOf("1.1")+c.more)
+				h.engine.StartDaemon()
+				if c.agent {
+					h.boot()
+				}
+				h.pass(20 * time.Second)
+				if got := string(h.status().Sync); got != "waiting" {
+					t.Errorf("it is %s", got)
+				}
+				h.pass(c.slow - 20*time.Second + 30*time.Second)
+				h.expect("shares", shared(h, edge), c.shares)
+				if n := edge.Serving("web"); c.more != "" && n < 4 {
+					t.Errorf("%d replicas serve", n)
+				}
+			})
+		})
+	}
+}
+
 func TestAStableReplicaThatCrashesInAHoldServesAgain(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", manualOf("1.1"))
