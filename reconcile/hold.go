@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"davit/compose"
 )
 
 // holding is what the loop knows of a service's canary while a plan with one is carried
@@ -228,18 +230,26 @@ func (a *attempt) retreat(ctx context.Context, result Result) {
 			canaries[s.Service] = append(canaries[s.Service], r)
 		}
 	}
-	if a.loop.Edge == nil || len(canaries) == 0 {
-		return
+	if err := a.loop.retreat(ctx, a.project, canaries); err != nil {
+		// The plan of what comes next begins with it.
+		a.stack.logger.Warn("the weight of a failed canary is not back yet", "error", err)
 	}
-	_, err := a.loop.Edge.Change(ctx, func(t EdgeTable) EdgeTable {
+}
+
+// retreat gives what canaries get, by service, back to the others.
+func (l *Loop) retreat(ctx context.Context, p *compose.Project, canaries map[string][]Replica) error {
+	if l.Edge == nil || len(canaries) == 0 {
+		return nil
+	}
+	_, err := l.Edge.Change(ctx, func(t EdgeTable) EdgeTable {
 		for service, from := range canaries {
-			declared, _ := a.project.Service(service)
-			t = t.Retreated(a.stack.name, service, from, Shift{Limits: declared.Drain}, a.loop.Now())
+			declared, _ := p.Service(service)
+			t = t.Retreated(p.Name, service, from, Shift{Limits: declared.Drain}, l.Now())
 		}
 		return t
 	})
 	if err != nil {
-		// The plan of what comes next begins with it.
-		a.stack.logger.Warn("the weight of a failed canary is not back yet", "error", err)
+		return fmt.Errorf("take the weight of the canaries of stack %s back: %w", p.Name, err)
 	}
+	return nil
 }

@@ -323,6 +323,69 @@ func TestASuspendedCanaryStaysWhereItIs(t *testing.T) {
 	})
 }
 
+func TestASuspendedCanaryThatIsAbortedLosesItsWeightAtOnce(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		stopsAfterReturn(h, edge)
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.expect("shares", shared(h, edge), "")
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2 draining")
+		h.pass(time.Hour)
+		h.expect("shares", shared(h, edge), "")
+		h.expect("running", h.running(), "web/1 shop:1.0, web/2 shop:1.1")
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Minute)
+		returned(h, edge, "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 cancelled\n#3 deploy v1.1.0 failed\n#4 auto-rollback v1.0.0 succeeded restores #1")
+		h.expect("failure", h.release(3).Failure, "aborted by ann")
+	})
+}
+
+// A rollback without a target ends what is not proven, and goes no further back.
+func TestARollbackInTheMiddleOfACanaryReturnsToWhatServesBesideIt(t *testing.T) {
+	for name, suspended := range map[string]bool{"under way": false, "suspended": true} {
+		t.Run(name, func(t *testing.T) {
+			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				stopsAfterReturn(h, edge)
+				h.push("v1.1.0", canaryOf("1.1"))
+				h.pass(10 * time.Minute)
+				h.push("v1.2.0", canaryOf("1.2"))
+				h.pass(90 * time.Second)
+				h.expect("shares", shared(h, edge), "#2 70, #3 30")
+				if suspended {
+					if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+						t.Fatal(err)
+					}
+					h.pass(time.Minute)
+				}
+				if r, err := h.loop.Rollback(t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil || r.Seq != 2 {
+					t.Fatalf("pinned to #%d: %v", r.Seq, err)
+				}
+				if suspended {
+					if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				h.pass(2 * time.Minute)
+				h.expect("running", h.running(), "web/2 shop:1.1")
+				h.expect("edge", routes(h, edge), "web [80]: web/2")
+				h.expect("sync", string(h.status().Sync), "pinned")
+				if r, err := h.loop.Rollback(t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil || r.Seq != 1 {
+					t.Errorf("then pinned to #%d: %v", r.Seq, err)
+				}
+			})
+		})
+	}
+}
+
 func TestAnAgentThatDiesInAHoldGoesOnWithWhatIsLeftOfIt(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", manualOf("1.1"))
@@ -402,10 +465,10 @@ func TestACanaryAfterARebootBeginsBesideWhatServedBefore(t *testing.T) {
 		more   string
 		shares string
 	}{
-		"a slow one":               {30 * time.Second, false, "", "#1 95, #2 5"},
-		"a slow one, a new agent":  {30 * time.Second, true, "", "#1 95, #2 5"},
-		"slower than a start may":  {150 * time.Second, false, "", "#1 95, #2 5"},
-		"three of them":            {30 * time.Second, false, three, "#1 95, #2 5"},
+		"a slow one":              {30 * time.Second, false, "", "#1 95, #2 5"},
+		"a slow one, a new agent": {30 * time.Second, true, "", "#1 95, #2 5"},
+		"slower than a start may": {150 * time.Second, false, "", "#1 95, #2 5"},
+		"three of them":           {30 * time.Second, false, three, "#1 95, #2 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
