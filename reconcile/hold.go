@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"davit/compose"
@@ -92,22 +93,37 @@ func (a *attempt) enter(ctx context.Context, s Step) *holding {
 	return h
 }
 
-// disturbed ends work in which a canary is held whose weight the edge does not know any
-// more: it lost its table, and nobody mends that of a stack that is worked on. The caller
-// holds l.mu.
-func (l *Loop) disturbed(s *stack) {
-	if t := l.observed.Edge; t == nil || t.Away != "" {
+// disturbed ends work on a stack of which the edge knows less than it was told: it lost
+// its table, or the weight of a canary that is held. Nobody mends what is worked on, which
+// may go on for days, and what is planned anew is told again. The caller holds l.mu.
+func (l *Loop) disturbed(s *stack, lost bool) {
+	if s.work == nil || l.observed.Edge == nil || l.observed.Edge.Away != "" {
 		return
 	}
+	lost = lost && slices.ContainsFunc(l.observed.ownedBy(s.name, l.Instance), func(c Container) bool { return len(c.Edge) > 0 })
 	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && !h.hold.Batch && l.observed.At.After(h.entered) }) {
-		if r, _ := l.observed.Edge.Route(s.name, service); len(r.Weights) == 0 {
-			s.work.cancel(errUnweighed)
-		}
+		r, _ := l.observed.Edge.Route(s.name, service)
+		lost = lost || len(r.Weights) == 0
+	}
+	if lost {
+		s.work.cancel(errTableLost)
 	}
 }
 
-// errUnweighed ends work that is planned anew.
-var errUnweighed = errors.New("the edge has lost the weight of a canary")
+// tableLost reports whether the edge began anew without its table since the pass before.
+// The caller holds l.mu.
+func (l *Loop) tableLost() bool {
+	t := l.observed.Edge
+	if t == nil || t.Away != "" {
+		return false
+	}
+	before := l.generation
+	l.generation = t.Generation
+	return t.Generation < before
+}
+
+// errTableLost ends work that is planned anew.
+var errTableLost = errors.New("the edge has lost its table")
 
 // untold is how long nothing but a decision of somebody ends a hold.
 const untold = time.Hour

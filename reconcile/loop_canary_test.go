@@ -440,6 +440,49 @@ func TestAnEdgeThatLosesItsTableInAHoldServesAgainAndTheCanaryBeginsAnew(t *test
 	})
 }
 
+// Whatever a release waits for, for days maybe, the service has its ports.
+func TestAnEdgeThatLosesItsTableInARolloutServesAgain(t *testing.T) {
+	three := "    deploy: {replicas: 3, update_config: {delay: 2h}}\n"
+	for name, content := range map[string]func(tag string) string{
+		"a batch in doubt": judgedOf,
+		"a set in doubt": func(tag string) string {
+			return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, analysis: {}}", 1)
+		},
+		"a long watch": func(tag string) string { return published(tag) + "    x-davit: {monitor: 2h}\n" },
+		"a long delay": func(tag string) string { return published(tag) + three },
+		"one that starts for long": func(tag string) string {
+			return published(map[string]string{"1.0": "1.0", "1.1": "slow"}[tag]) + "    x-davit: {start_timeout: 2h, progress_timeout: 2h}\n"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				h.remembers()
+				adjust := h.adjust
+				h.adjust = func(o *reconcile.Options) {
+					adjust(o)
+					o.Analyst = &scripted{findings: []reconcile.Finding{{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}}}
+				}
+				h.stop()
+				h.boot()
+				h.image("shop:slow", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Hour})
+				h.push("v1.0.0", content("1.0"))
+				h.pass(3 * time.Hour)
+				h.push("v1.1.0", content("1.1"))
+				h.pass(30 * time.Minute)
+				if sync := h.status().Sync; sync != reconcile.SyncProgressing {
+					t.Fatalf("it is %s", sync)
+				}
+				before := edge.Serving("web")
+				edge.Lose()
+				h.pass(20 * time.Second)
+				if after := edge.Serving("web"); after != before || after == 0 {
+					t.Errorf("%d answer at the edge, %d did: %s\n%s", after, before, routes(h, edge), h.history())
+				}
+			})
+		})
+	}
+}
+
 func TestAnEngineThatRestartsInAHoldTakesNobodyOutOfService(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", manualOf("1.1"))
