@@ -39,26 +39,31 @@ type Analyst struct {
 	Queries Queries
 }
 
-// Analyse judges c until there is a finding. tell is told after each reading that leaves
-// it open what is known so far. Its error is ctx's only.
+// Analyse judges c, and tells after every reading what all of them come to, until they
+// say that it failed. Its error is ctx's only.
 //
-// Nothing is kept of an analysis that was cut off: another one begins with fresh counts.
-func (a *Analyst) Analyse(ctx context.Context, c reconcile.Comparison, tell func(text string)) (reconcile.Finding, error) {
+// What passed is judged anew, by what comes from then on: it may turn bad for as long as it
+// has traffic. Nothing is kept of an analysis that was cut off: another one begins with
+// fresh counts.
+func (a *Analyst) Analyse(ctx context.Context, c reconcile.Comparison, tell func(reconcile.Finding)) error {
 	j := NewJudge(c.Analysis, time.Now(), c.Hold)
 	s := &session{Analyst: a, Comparison: c, needs: needed(c.Analysis.Metrics)}
 	for wait := c.Analysis.Delay; ; {
 		if err := sleep(ctx, wait); err != nil {
-			return reconcile.Finding{}, err
+			return err
 		}
 		r := s.read(ctx)
 		if err := ctx.Err(); err != nil {
-			return reconcile.Finding{}, err
+			return err
 		}
 		f := j.Read(r)
-		if f.Outcome != reconcile.AnalysisRuns {
-			return f, nil
+		tell(f)
+		switch f.Outcome {
+		case reconcile.AnalysisFailed:
+			return nil
+		case reconcile.AnalysisPassed:
+			j = NewJudge(c.Analysis, time.Now(), c.Hold)
 		}
-		tell(f.Reason)
 		wait = j.Next(time.Now())
 	}
 }

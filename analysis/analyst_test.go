@@ -83,17 +83,34 @@ func (s *shop) Ask(_ context.Context, server, query string) Answer {
 	return s.reply
 }
 
-func (s *shop) analyse(t *testing.T, a compose.Analysis) (f reconcile.Finding, took time.Duration, told []string) {
+// analyse returns the first finding that is one, after how long there was it, and how often
+// something was told.
+func (s *shop) analyse(t *testing.T, a compose.Analysis) (f reconcile.Finding, took time.Duration, told int) {
 	t.Helper()
 	began := time.Now()
+	s.follow(t, a, func(now reconcile.Finding) bool {
+		f, took, told = now, time.Since(began), told+1
+		return f.Outcome != reconcile.AnalysisRuns
+	})
+	return f, took, told
+}
+
+// follow analyses until enough says so of a finding, or the analysis ends by itself.
+func (s *shop) follow(t *testing.T, a compose.Analysis, enough func(reconcile.Finding) bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	analyst := Analyst{Edge: s, Engine: s.engine, Queries: s}
-	f, err := analyst.Analyse(t.Context(), reconcile.Comparison{
+	err := analyst.Analyse(ctx, reconcile.Comparison{
 		Stack: "shop", Service: "web", New: []string{s.new}, Stable: []string{s.old}, Analysis: a, Hold: time.Minute,
-	}, func(text string) { told = append(told, text) })
-	if err != nil {
+	}, func(f reconcile.Finding) {
+		if enough(f) {
+			cancel()
+		}
+	})
+	if err != nil && ctx.Err() == nil {
 		t.Fatal(err)
 	}
-	return f, time.Since(began), told
 }
 
 func spec(metrics ...compose.Metric) compose.Analysis {
@@ -110,8 +127,8 @@ func TestAGoodReleasePassesOnceItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, enginetest.Behaviour{})
 		f, took, told := s.analyse(t, everything())
-		if f.Outcome != reconcile.AnalysisPassed || took != time.Minute || len(told) != 6 {
-			t.Errorf("%s after %s, %d times: %s", f.Outcome, took, len(told), f.Reason)
+		if f.Outcome != reconcile.AnalysisPassed || took != time.Minute || told != 7 {
+			t.Errorf("%s after %s, %d times: %s", f.Outcome, took, told, f.Reason)
 		}
 		if want := `main: errors{stack="shop",service="web",release=~"7"}`; s.asked[0] != want || len(s.asked) != 7 {
 			t.Errorf("asked %q", s.asked)
@@ -187,9 +204,13 @@ func TestAnAnalysisEndsWhenItIsCutOff(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
 		analyst := Analyst{Edge: s, Engine: s.engine, Queries: s}
-		f, err := analyst.Analyse(ctx, reconcile.Comparison{Stack: "shop", Service: "web", New: []string{s.new}, Analysis: everything(), Hold: time.Minute}, func(string) {})
-		if !errors.Is(err, context.DeadlineExceeded) || f != (reconcile.Finding{}) {
-			t.Errorf("%+v, %v", f, err)
+		err := analyst.Analyse(ctx, reconcile.Comparison{Stack: "shop", Service: "web", New: []string{s.new}, Analysis: everything(), Hold: time.Minute}, func(f reconcile.Finding) {
+			if f.Outcome != reconcile.AnalysisRuns {
+				t.Errorf("%s: %s", f.Outcome, f.Reason)
+			}
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
 		}
 	})
 }
@@ -197,10 +218,49 @@ func TestAnAnalysisEndsWhenItIsCutOff(t *testing.T) {
 func TestWithoutAnEdgeNoRequestCanBeJudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop(t, enginetest.Behaviour{})
+		ctx, cancel := context.WithCancel(t.Context())
 		analyst := Analyst{Engine: s.engine, Queries: s}
-		f, err := analyst.Analyse(t.Context(), reconcile.Comparison{Stack: "shop", Service: "web", New: []string{s.new}, Analysis: spec(errorRate(nil))}, func(string) {})
-		if err != nil || f.Outcome != reconcile.AnalysisError || !strings.Contains(f.Reason, "there is no edge that counts requests") {
+		var f reconcile.Finding
+		err := analyst.Analyse(ctx, reconcile.Comparison{Stack: "shop", Service: "web", New: []string{s.new}, Analysis: spec(errorRate(nil))}, func(now reconcile.Finding) {
+			if f = now; f.Outcome != reconcile.AnalysisRuns {
+				cancel()
+			}
+		})
+		if !errors.Is(err, context.Canceled) || f.Outcome != reconcile.AnalysisError || !strings.Contains(f.Reason, "there is no edge that counts requests") {
 			t.Errorf("%+v, %v", f, err)
 		}
 	})
+}
+
+// The edge counts on while Prometheus is away, and after everything was good.
+func TestAReleaseThatTurnsBadFailsWhateverWasFoundBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		first reconcile.AnalysisOutcome
+		reply Answer
+	}{
+		"a server does not answer": {reconcile.AnalysisError, Answer{Err: errors.New("connection refused")}},
+		"it has passed":            {reconcile.AnalysisPassed, Answer{Value: 1}},
+		"a query has no result":    {reconcile.AnalysisInconclusive, Answer{None: "no data"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t, enginetest.Behaviour{})
+				s.reply = c.reply
+				var found []reconcile.AnalysisOutcome
+				var turned time.Time
+				s.follow(t, everything(), func(f reconcile.Finding) bool {
+					if f.Outcome != reconcile.AnalysisRuns {
+						found = append(found, f.Outcome)
+					}
+					if turned.IsZero() && len(found) > 0 {
+						s.bad, turned = 50, time.Now()
+					}
+					return len(found) > 9
+				})
+				if last := found[len(found)-1]; found[0] != c.first || last != reconcile.AnalysisFailed || time.Since(turned) > time.Minute {
+					t.Errorf("found %v, the last %s after it turned bad", found, time.Since(turned))
+				}
+			})
+		})
+	}
 }

@@ -9,10 +9,10 @@ import (
 
 // Analyst judges canaries while they are held.
 type Analyst interface {
-	// Analyse returns once there is a finding, which is no earlier than c.Hold for anything
-	// but AnalysisFailed and AnalysisError, and tells meanwhile what is known so far. Its
-	// error is ctx's only; those of the sources are findings.
-	Analyse(ctx context.Context, c Comparison, tell func(text string)) (Finding, error)
+	// Analyse tells every finding, until one is AnalysisFailed: nothing else is final, and
+	// those but AnalysisRuns and AnalysisError come no earlier than c.Hold. Its error is
+	// ctx's only; those of the sources are findings.
+	Analyse(ctx context.Context, c Comparison, tell func(Finding)) error
 }
 
 // Comparison is what an analysis judges: the new release of a service beside the one
@@ -37,11 +37,11 @@ type Finding struct {
 	Reason string
 }
 
-// AnalysisOutcome is one of four, once an analysis is over.
+// AnalysisOutcome is one of four, once an analysis has come to something.
 type AnalysisOutcome int
 
 const (
-	// AnalysisRuns is an analysis that is not over.
+	// AnalysisRuns: it is not known yet.
 	AnalysisRuns AnalysisOutcome = iota
 	// AnalysisPassed: everything that was asked for was seen.
 	AnalysisPassed

@@ -13,7 +13,7 @@ type analysing struct {
 }
 
 // analyse begins the analysis of s, nil where none is asked for.
-func (a *attempt) analyse(ctx context.Context, h *holding, s Step) *analysing {
+func (a *attempt) analyse(ctx context.Context, s Step) *analysing {
 	declared, _ := a.project.Service(s.Service)
 	spec := declared.Settings.Analysis
 	if declared.Settings.Canary != nil {
@@ -35,16 +35,24 @@ func (a *attempt) analyse(ctx context.Context, h *holding, s Step) *analysing {
 		c.Analysis = spec.Alone()
 	}
 	working.Go(func() {
-		f, err := a.loop.Analyst.Analyse(ctx, c, func(text string) {
-			a.loop.mu.Lock()
-			defer a.loop.mu.Unlock()
-			h.tells = text
+		// Its error is that the hold is over.
+		_ = a.loop.Analyst.Analyse(ctx, c, func(f Finding) {
+			select {
+			case out.found <- f:
+			case <-ctx.Done():
+			}
 		})
-		if err == nil {
-			out.found <- f
-		}
 	})
 	return out
+}
+
+// after is what there is to decide by once f has come after an earlier finding: what is in
+// doubt stays so until somebody has decided, and what fails fails however good it was.
+func (f Finding) after(before Finding) Finding {
+	if before.Outcome == AnalysisRuns || f.Outcome == AnalysisFailed {
+		return f
+	}
+	return before
 }
 
 // comparison is what the analysis of s is about.

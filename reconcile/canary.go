@@ -170,9 +170,33 @@ func (p *planner) abandoned(u *unit, r Route, c Container) bool {
 // cautious reports whether the traffic of u goes to what is desired a share at a time. A
 // rollback does not: what it brings back is proven, and whoever waits for it is in
 // trouble now. Nor does what nobody serves yet.
-func (p *planner) cautious(u *unit) bool {
-	return u.Settings.Strategy == compose.StrategyCanary && !p.desired.Settled && !p.desired.Returning &&
-		u.Replicas > 0 && len(p.stable(u)) > 0
+func (p *planner) cautious(u *unit) bool { return p.weighs(u) && len(p.stable(u)) > 0 }
+
+// weighs reports whether the traffic of u would be shared out if somebody had it.
+func (p *planner) weighs(u *unit) bool {
+	return u.Settings.Strategy == compose.StrategyCanary && !p.desired.Settled && !p.desired.Returning && u.Replicas > 0
+}
+
+// returns is that a canary of u waits for what served before and was started anew, with
+// the host or its engine: the edge hands it nothing before it is ready again, and without
+// anybody beside it all would go to what nobody has seen yet. What has not come back after
+// the time of a start is not waited for.
+func (p *planner) returns(u *unit) *Waiting {
+	if !p.weighs(u) || p.edge == nil || p.away() {
+		return nil
+	}
+	r, _ := p.edge.Route(p.project.Name, u.Name)
+	if slices.ContainsFunc(u.fleet.current, func(c Container) bool { return r.hands(c.ID) }) {
+		return nil
+	}
+	for _, c := range u.fleet.old {
+		served := len(c.Edge) > 0 && c.State == Running && c.Findable() && !p.failed(c) && !p.neverServed(c)
+		late := c.Health == Unhealthy || c.Health != HealthStarting && p.now.Sub(c.Started) >= u.Settings.StartTimeout
+		if served && !late && r.at(c.ID) < 0 {
+			return &Waiting{Reason: replicaOf(c).String() + " to be ready again, beside which the canary begins", After: 2 * time.Second}
+		}
+	}
+	return nil
 }
 
 // fresh reports whether the container runs what is desired.

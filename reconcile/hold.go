@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
+
+	"davit/compose"
 )
 
 // holding is what the loop knows of a service's canary while a plan with one is carried
@@ -17,8 +20,6 @@ type holding struct {
 	open  bool
 	since time.Time
 	waits string
-	// tells is what its analysis waits for.
-	tells string
 	// entered is when it was opened.
 	entered time.Time
 	// left is how many holds the plan still has.
@@ -48,9 +49,9 @@ func (a *attempt) Hold(ctx context.Context, s Step) (Ruling, error) {
 	h := a.enter(ctx, s)
 	var found *Finding
 	var findings chan Finding
-	if analysing := a.analyse(ctx, h, s); analysing != nil {
+	if analysing := a.analyse(ctx, s); analysing != nil {
 		defer analysing.end()
-		found, findings = &Finding{Outcome: AnalysisRuns}, analysing.found
+		found, findings = &Finding{}, analysing.found
 	}
 	for {
 		ruling, wait, changed := a.rule(h, s, found)
@@ -62,7 +63,7 @@ func (a *attempt) Hold(ctx context.Context, s Step) (Ruling, error) {
 		case <-timer.C:
 		case <-changed:
 		case f := <-findings:
-			found = &f
+			*found = f.after(*found)
 		case <-ctx.Done():
 			timer.Stop()
 			return Ruling{}, ctx.Err()
@@ -92,22 +93,37 @@ func (a *attempt) enter(ctx context.Context, s Step) *holding {
 	return h
 }
 
-// disturbed ends work in which a canary is held whose weight the edge does not know any
-// more: it lost its table, and nobody mends that of a stack that is worked on. The caller
-// holds l.mu.
-func (l *Loop) disturbed(s *stack) {
-	if t := l.observed.Edge; t == nil || t.Away != "" {
+// disturbed ends work on a stack of which the edge knows less than it was told: it lost
+// its table, or the weight of a canary that is held. Nobody mends what is worked on, which
+// may go on for days, and what is planned anew is told again. The caller holds l.mu.
+func (l *Loop) disturbed(s *stack, lost bool) {
+	if s.work == nil || l.observed.Edge == nil || l.observed.Edge.Away != "" {
 		return
 	}
+	lost = lost && slices.ContainsFunc(l.observed.ownedBy(s.name, l.Instance), func(c Container) bool { return len(c.Edge) > 0 })
 	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && !h.hold.Batch && l.observed.At.After(h.entered) }) {
-		if r, _ := l.observed.Edge.Route(s.name, service); len(r.Weights) == 0 {
-			s.work.cancel(errUnweighed)
-		}
+		r, _ := l.observed.Edge.Route(s.name, service)
+		lost = lost || len(r.Weights) == 0
+	}
+	if lost {
+		s.work.cancel(errTableLost)
 	}
 }
 
-// errUnweighed ends work that is planned anew.
-var errUnweighed = errors.New("the edge has lost the weight of a canary")
+// tableLost reports whether the edge began anew without its table since the pass before.
+// The caller holds l.mu.
+func (l *Loop) tableLost() bool {
+	t := l.observed.Edge
+	if t == nil || t.Away != "" {
+		return false
+	}
+	before := l.generation
+	l.generation = t.Generation
+	return t.Generation < before
+}
+
+// errTableLost ends work that is planned anew.
+var errTableLost = errors.New("the edge has lost its table")
 
 // untold is how long nothing but a decision of somebody ends a hold.
 const untold = time.Hour
@@ -116,9 +132,6 @@ const untold = time.Hour
 func (a *attempt) rule(h *holding, s Step, f *Finding) (r Ruling, wait time.Duration, changed <-chan struct{}) {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
-	if f != nil && f.Outcome == AnalysisRuns {
-		f = &Finding{Reason: h.tells}
-	}
 	r, h.waits, wait = s.Hold.rule(a.stack.canaries[s.Service], f, a.loop.Now())
 	if wait == 0 {
 		h.open, h.left = false, h.left-1
@@ -233,18 +246,26 @@ func (a *attempt) retreat(ctx context.Context, result Result) {
 			canaries[s.Service] = append(canaries[s.Service], r)
 		}
 	}
-	if a.loop.Edge == nil || len(canaries) == 0 {
-		return
+	if err := a.loop.retreat(ctx, a.project, canaries); err != nil {
+		// The plan of what comes next begins with it.
+		a.stack.logger.Warn("the weight of a failed canary is not back yet", "error", err)
 	}
-	_, err := a.loop.Edge.Change(ctx, func(t EdgeTable) EdgeTable {
+}
+
+// retreat gives what canaries get, by service, back to the others.
+func (l *Loop) retreat(ctx context.Context, p *compose.Project, canaries map[string][]Replica) error {
+	if l.Edge == nil || len(canaries) == 0 {
+		return nil
+	}
+	_, err := l.Edge.Change(ctx, func(t EdgeTable) EdgeTable {
 		for service, from := range canaries {
-			declared, _ := a.project.Service(service)
-			t = t.Retreated(a.stack.name, service, from, Shift{Limits: declared.Drain}, a.loop.Now())
+			declared, _ := p.Service(service)
+			t = t.Retreated(p.Name, service, from, Shift{Limits: declared.Drain}, l.Now())
 		}
 		return t
 	})
 	if err != nil {
-		// The plan of what comes next begins with it.
-		a.stack.logger.Warn("the weight of a failed canary is not back yet", "error", err)
+		return fmt.Errorf("take the weight of the canaries of stack %s back: %w", p.Name, err)
 	}
+	return nil
 }

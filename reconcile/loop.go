@@ -112,9 +112,11 @@ type Loop struct {
 	// scope is all that the loop acts on, nil for everything.
 	scope *Scope
 	// lookups answers what the registries were asked in this pass already.
-	lookups   *lookups
-	observed  Observed
-	engineErr error
+	lookups  *lookups
+	observed Observed
+	// generation is the edge's at the last pass that saw it.
+	generation int64
+	engineErr  error
 	// surveyed is true once every recorded stack is known.
 	surveyed bool
 	// charts are what was seen of containers over time.

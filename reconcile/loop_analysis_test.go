@@ -11,29 +11,39 @@ import (
 	"davit/reconcile"
 )
 
-// scripted is an analyst that comes to what its step's turn says.
+// scripted is an analyst that comes to what its step's turn says, and, every half hour
+// after, to what is later.
 type scripted struct {
 	mu       sync.Mutex
 	findings []reconcile.Finding
+	later    []reconcile.Finding
 	asked    []reconcile.Comparison
 }
 
-func (s *scripted) Analyse(ctx context.Context, c reconcile.Comparison, tell func(string)) (reconcile.Finding, error) {
+func (s *scripted) Analyse(ctx context.Context, c reconcile.Comparison, tell func(reconcile.Finding)) error {
 	s.mu.Lock()
 	s.asked = append(s.asked, c)
 	f := s.findings[min(len(s.asked), len(s.findings))-1]
 	s.mu.Unlock()
-	tell("12 of 50 requests")
+	tell(reconcile.Finding{Reason: "12 of 50 requests"})
 	wait := c.Hold + 10*time.Second
 	if f.Outcome == reconcile.AnalysisFailed {
 		wait = c.Hold / 2
 	}
-	select {
-	case <-time.After(wait):
-		return f, nil
-	case <-ctx.Done():
-		return reconcile.Finding{}, ctx.Err()
+	for _, f := range append([]reconcile.Finding{f}, s.later...) {
+		select {
+		case <-time.After(wait):
+			tell(f)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if f.Outcome == reconcile.AnalysisFailed {
+			return nil
+		}
+		wait = 30 * time.Minute
 	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // analysedOf is a canary that is analysed.
@@ -76,6 +86,38 @@ func TestAnAnalysisDecidesBetweenSteps(t *testing.T) {
 				if a := analyst.asked[0]; len(a.New) != 1 || len(a.Stable) != 1 || a.Hold != time.Minute || len(a.Analysis.Metrics) == 0 {
 					t.Errorf("asked for %+v", a)
 				}
+			})
+		})
+	}
+}
+
+// What was good, or could not be measured, may turn bad for as long as it has traffic.
+func TestACanaryThatTurnsBadLaterLosesItsWeightWhateverWasFoundBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then reconcile.Finding
+	}{
+		"promotion is manual":      {reconcile.Finding{Outcome: reconcile.AnalysisPassed}, reconcile.Finding{Outcome: reconcile.AnalysisPassed}},
+		"a source did not answer":  {reconcile.Finding{Outcome: reconcile.AnalysisError, Reason: "no answer"}, reconcile.Finding{Outcome: reconcile.AnalysisPassed}},
+		"too little was there":     {reconcile.Finding{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}, reconcile.Finding{Outcome: reconcile.AnalysisRuns}},
+		"there is doubt after all": {reconcile.Finding{Outcome: reconcile.AnalysisPassed}, reconcile.Finding{Outcome: reconcile.AnalysisInconclusive}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				stopsAfterReturn(h, edge)
+				adjust := h.adjust
+				h.adjust = func(o *reconcile.Options) {
+					adjust(o)
+					o.Analyst = &scripted{findings: []reconcile.Finding{c.first}, later: []reconcile.Finding{c.then, {Outcome: reconcile.AnalysisFailed, Reason: "error rate 50 %"}}}
+				}
+				h.stop()
+				h.boot()
+				h.push("v1.1.0", strings.Replace(analysedOf("1.1"), "analysis: {}", "analysis: {}, promotion: manual", 1))
+				h.pass(50 * time.Minute)
+				if shared(h, edge) == "" {
+					t.Fatalf("it has no weight any more: %s", h.history())
+				}
+				h.pass(20 * time.Minute)
+				returned(h, edge, "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed\n#3 auto-rollback v1.0.0 succeeded restores #1")
 			})
 		})
 	}

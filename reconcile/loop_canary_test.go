@@ -323,6 +323,69 @@ func TestASuspendedCanaryStaysWhereItIs(t *testing.T) {
 	})
 }
 
+func TestASuspendedCanaryThatIsAbortedLosesItsWeightAtOnce(t *testing.T) {
+	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		stopsAfterReturn(h, edge)
+		h.push("v1.1.0", canaryOf("1.1"))
+		h.pass(90 * time.Second)
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.expect("shares", shared(h, edge), "")
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2 draining")
+		h.pass(time.Hour)
+		h.expect("shares", shared(h, edge), "")
+		h.expect("running", h.running(), "web/1 shop:1.0, web/2 shop:1.1")
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Minute)
+		returned(h, edge, "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 cancelled\n#3 deploy v1.1.0 failed\n#4 auto-rollback v1.0.0 succeeded restores #1")
+		h.expect("failure", h.release(3).Failure, "aborted by ann")
+	})
+}
+
+// A rollback without a target ends what is not proven, and goes no further back.
+func TestARollbackInTheMiddleOfACanaryReturnsToWhatServesBesideIt(t *testing.T) {
+	for name, suspended := range map[string]bool{"under way": false, "suspended": true} {
+		t.Run(name, func(t *testing.T) {
+			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				stopsAfterReturn(h, edge)
+				h.push("v1.1.0", canaryOf("1.1"))
+				h.pass(10 * time.Minute)
+				h.push("v1.2.0", canaryOf("1.2"))
+				h.pass(90 * time.Second)
+				h.expect("shares", shared(h, edge), "#2 70, #3 30")
+				if suspended {
+					if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+						t.Fatal(err)
+					}
+					h.pass(time.Minute)
+				}
+				if r, err := h.loop.Rollback(t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil || r.Seq != 2 {
+					t.Fatalf("pinned to #%d: %v", r.Seq, err)
+				}
+				if suspended {
+					if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				h.pass(2 * time.Minute)
+				h.expect("running", h.running(), "web/2 shop:1.1")
+				h.expect("edge", routes(h, edge), "web [80]: web/2")
+				h.expect("sync", string(h.status().Sync), "pinned")
+				if r, err := h.loop.Rollback(t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"}); err != nil || r.Seq != 1 {
+					t.Errorf("then pinned to #%d: %v", r.Seq, err)
+				}
+			})
+		})
+	}
+}
+
 func TestAnAgentThatDiesInAHoldGoesOnWithWhatIsLeftOfIt(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", manualOf("1.1"))
@@ -377,6 +440,49 @@ func TestAnEdgeThatLosesItsTableInAHoldServesAgainAndTheCanaryBeginsAnew(t *test
 	})
 }
 
+// Whatever a release waits for, for days maybe, the service has its ports.
+func TestAnEdgeThatLosesItsTableInARolloutServesAgain(t *testing.T) {
+	three := "    deploy: {replicas: 3, update_config: {delay: 2h}}\n"
+	for name, content := range map[string]func(tag string) string{
+		"a batch in doubt": judgedOf,
+		"a set in doubt": func(tag string) string {
+			return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, analysis: {}}", 1)
+		},
+		"a long watch": func(tag string) string { return published(tag) + "    x-davit: {monitor: 2h}\n" },
+		"a long delay": func(tag string) string { return published(tag) + three },
+		"one that starts for long": func(tag string) string {
+			return published(map[string]string{"1.0": "1.0", "1.1": "slow"}[tag]) + "    x-davit: {start_timeout: 2h, progress_timeout: 2h}\n"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				h.remembers()
+				adjust := h.adjust
+				h.adjust = func(o *reconcile.Options) {
+					adjust(o)
+					o.Analyst = &scripted{findings: []reconcile.Finding{{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}}}
+				}
+				h.stop()
+				h.boot()
+				h.image("shop:slow", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Hour})
+				h.push("v1.0.0", content("1.0"))
+				h.pass(3 * time.Hour)
+				h.push("v1.1.0", content("1.1"))
+				h.pass(30 * time.Minute)
+				if sync := h.status().Sync; sync != reconcile.SyncProgressing {
+					t.Fatalf("it is %s", sync)
+				}
+				before := edge.Serving("web")
+				edge.Lose()
+				h.pass(20 * time.Second)
+				if after := edge.Serving("web"); after != before || after == 0 {
+					t.Errorf("%d answer at the edge, %d did: %s\n%s", after, before, routes(h, edge), h.history())
+				}
+			})
+		})
+	}
+}
+
 func TestAnEngineThatRestartsInAHoldTakesNobodyOutOfService(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", manualOf("1.1"))
@@ -391,6 +497,50 @@ func TestAnEngineThatRestartsInAHoldTakesNobodyOutOfService(t *testing.T) {
 			t.Errorf("%d replicas serve", n)
 		}
 	})
+}
+
+// A host boots, and what was pushed meanwhile is there before the old release is ready again.
+func TestACanaryAfterARebootBeginsBesideWhatServedBefore(t *testing.T) {
+	three := "    deploy: {replicas: 3}\n"
+	for name, c := range map[string]struct {
+		slow   time.Duration
+		agent  bool
+		more   string
+		shares string
+	}{
+		"a slow one":              {30 * time.Second, false, "", "#1 95, #2 5"},
+		"a slow one, a new agent": {30 * time.Second, true, "", "#1 95, #2 5"},
+		"slower than a start may": {150 * time.Second, false, "", "#1 95, #2 5"},
+		"three of them":           {30 * time.Second, false, three, "#1 95, #2 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				h.remembers()
+				h.image("shop:slow", enginetest.Behaviour{Healthcheck: true, HealthyAfter: c.slow})
+				h.push("v1.0.0", strings.Replace(canaryOf("slow")+c.more, "strategy:", "start_timeout: 2h, strategy:", 1))
+				h.pass(c.slow + time.Minute)
+				h.engine.StopDaemon()
+				if c.agent {
+					h.stop()
+				}
+				h.pass(5 * time.Second)
+				h.push("v1.1.0", canaryOf("1.1")+c.more)
+				h.engine.StartDaemon()
+				if c.agent {
+					h.boot()
+				}
+				h.pass(20 * time.Second)
+				if got := string(h.status().Sync); got != "waiting" {
+					t.Errorf("it is %s", got)
+				}
+				h.pass(c.slow - 20*time.Second + 30*time.Second)
+				h.expect("shares", shared(h, edge), c.shares)
+				if n := edge.Serving("web"); c.more != "" && n < 4 {
+					t.Errorf("%d replicas serve", n)
+				}
+			})
+		})
+	}
 }
 
 func TestAStableReplicaThatCrashesInAHoldServesAgain(t *testing.T) {

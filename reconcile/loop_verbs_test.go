@@ -106,13 +106,33 @@ func TestASuspendedBatchStaysWhereItIsAndGoesOn(t *testing.T) {
 		h.pass(time.Hour)
 		h.expect("suspended", h.running(), before)
 		h.expect("sync", string(h.status().Sync), "suspended")
-		refused(t, h.loop.Abort(t.Context(), "shop", "ann"), "no release of it is under way")
 		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
 			t.Fatal(err)
 		}
 		h.pass(2 * time.Minute)
 		h.expect("resumed", fmt.Sprint(h.count("shop:1.0"), " ", h.count("shop:1.1")), "0 4")
 		refused(t, h.loop.Resume(t.Context(), "shop", "ann"), "it is not suspended")
+	})
+}
+
+func TestASuspendedBatchThatIsAbortedGoesBackOnceItMay(t *testing.T) {
+	inBatch(t, func(t *testing.T, h *host) {
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Second)
+		before := h.running()
+		if err := h.loop.Abort(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Hour)
+		h.expect("suspended", h.running(), before)
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(2 * time.Minute)
+		h.expect("resumed", fmt.Sprint(h.count("shop:1.0"), " ", h.count("shop:1.1")), "4 0")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 cancelled\n#3 deploy v1.1.0 failed\n#4 auto-rollback v1.0.0 succeeded restores #1")
 	})
 }
 

@@ -12,8 +12,8 @@ import (
 // RollbackRequest asks for an earlier release of a stack by hand.
 type RollbackRequest struct {
 	Stack string
-	// To is a sequence number or a version; "" means the good release before the
-	// current one.
+	// To is a sequence number or a version; "" means what was proven last, of a release
+	// that is not, or else the good release before the current one.
 	To string
 	// Hold keeps the pin even when the stack's content changes in Git.
 	Hold  bool
@@ -63,9 +63,12 @@ func (l *Loop) Rollback(ctx context.Context, r RollbackRequest) (Release, error)
 }
 
 // target finds the release that an operator means: a sequence number, a version,
-// or nothing for the good content before the current one.
+// or nothing for the good content before that which came last, however far that has come.
 func (s *stack) target(to string) (*Release, error) {
 	now := current(s.history)
+	if to == "" && now != nil && s.unproven() != nil {
+		return now, nil
+	}
 	seq, err := strconv.ParseInt(strings.TrimPrefix(to, "#"), 10, 64)
 	for i := range s.history {
 		r := &s.history[i]
@@ -81,6 +84,16 @@ func (s *stack) target(to string) (*Release, error) {
 		return nil, WithHint(fmt.Errorf("stack %s: %w before the current one", s.name, ErrNoSuchRelease), "see `davit history %s`", s.name)
 	}
 	return nil, WithHint(fmt.Errorf("stack %s: %w: no good release is %q", s.name, ErrNoSuchRelease, to), "see `davit history %s`", s.name)
+}
+
+// unproven is the release of new content that came last and has not succeeded, nil where
+// nothing came after what is current.
+func (s *stack) unproven() *Release {
+	r := newest(s.history)
+	if r == nil || r.Kind != KindDeploy && r.Kind != KindRollback || r.Outcome == Succeeded || r.Outcome == Refused {
+		return nil
+	}
+	return r
 }
 
 // Unpin lets a stack follow Git again.

@@ -37,8 +37,9 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	next := now.Add(resync)
 	l.lookups = newLookups(l.Registry)
 	l.announceClashes(now)
+	lost := l.tableLost()
 	for _, name := range l.inOrder() {
-		l.disturbed(l.stacks[name])
+		l.disturbed(l.stacks[name], lost)
 		if s := l.stacks[name]; s.work == nil && l.actsOn(name) {
 			due := l.dueDrill(ctx, s, now)
 			if again := sooner(l.consider(ctx, s, now), due); !again.IsZero() && again.Before(next) {

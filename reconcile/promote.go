@@ -37,14 +37,26 @@ func (l *Loop) Promote(ctx context.Context, stack, actor string) error {
 }
 
 // Abort puts an end to what is under way. New content goes back, the weight of canaries
-// first, and is held like any that failed; a drill comes back.
+// first, and is held like any that failed; a drill comes back. Where nobody works on what
+// was begun, since the stack is suspended, the weight goes back at once, and the rest when
+// somebody may act again.
 func (l *Loop) Abort(ctx context.Context, stack, actor string) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	s, err := l.known(ctx, stack)
 	if err != nil {
+		l.mu.Unlock()
 		return err
 	}
+	if r := s.unproven(); r != nil && !r.Running() && r.Outcome != Failed {
+		project, canaries := s.declaredBy(r), l.weighted(s)
+		err := l.abandoned(ctx, s, *r, actor)
+		l.mu.Unlock()
+		if err == nil && project != nil {
+			err = l.retreat(ctx, project, canaries)
+		}
+		return err
+	}
+	defer l.mu.Unlock()
 	under := s.canariesThat(func(h *holding) bool { return h.left > 0 })
 	if len(under) == 0 {
 		return l.abortRelease(ctx, s, actor)
@@ -64,8 +76,7 @@ func (l *Loop) Abort(ctx context.Context, stack, actor string) error {
 	return nil
 }
 
-// abortRelease puts an end to a release without canaries that are not promoted. That it was
-// is on record before anything else happens, under the name of no service. The caller
+// abortRelease puts an end to a release without canaries that are not promoted. The caller
 // holds l.mu.
 func (l *Loop) abortRelease(ctx context.Context, s *stack, actor string) error {
 	refuse := func(why, hint string) error {
@@ -75,20 +86,54 @@ func (l *Loop) abortRelease(ctx context.Context, s *stack, actor string) error {
 		return refuse("no release of it is under way", fmt.Sprintf("`davit rollback %s` brings the release before back", s.name))
 	}
 	r := s.history[0]
-	cause := errAborted
 	switch {
 	case r.Kind == KindDeploy, r.Kind == KindRollback:
-		if err := l.rememberCanary(ctx, s, "", CanaryState{Content: r.Spec, Aborted: actor}); err != nil {
+		if err := l.abandoned(ctx, s, r, actor); err != nil {
 			return err
 		}
+		s.work.cancel(errAborted)
 	case r.Kind == KindDrill && !r.comesBack(s.history):
-		cause = errCancelled
+		l.tellAbort(s, r, actor)
+		s.work.cancel(errCancelled)
 	default:
 		return refuse(fmt.Sprintf("release #%d is a %s, which brings back what is good", r.Seq, r.Kind), fmt.Sprintf("`davit suspend %s` stops every action", s.name))
 	}
-	l.event(s, EventAborted, SeverityWarning, fmt.Sprintf("release #%d %s aborted by %s", r.Seq, r.Version, actor))
-	s.work.cancel(cause)
 	return nil
+}
+
+// abandoned writes down that an operator has put an end to the content of r, under the
+// name of no service: that comes before anything else happens. The caller holds l.mu.
+func (l *Loop) abandoned(ctx context.Context, s *stack, r Release, actor string) error {
+	if err := l.rememberCanary(ctx, s, "", CanaryState{Content: r.Spec, Aborted: actor}); err != nil {
+		return err
+	}
+	l.tellAbort(s, r, actor)
+	return nil
+}
+
+func (l *Loop) tellAbort(s *stack, r Release, actor string) {
+	l.event(s, EventAborted, SeverityWarning, fmt.Sprintf("release #%d %s aborted by %s", r.Seq, r.Version, actor))
+}
+
+// weighted are the replicas that get a share at the edge and that the current release of s
+// did not run, by service. The caller holds l.mu.
+func (l *Loop) weighted(s *stack) map[string][]Replica {
+	out := map[string][]Replica{}
+	if l.observed.Edge == nil {
+		return out
+	}
+	now := current(s.history)
+	for _, r := range l.observed.Edge.Routes {
+		if r.Stack != s.name || len(r.Weights) == 0 {
+			continue
+		}
+		for _, m := range r.Members {
+			if !l.proven(m, r.Service, now) {
+				out[r.Service] = append(out[r.Service], Replica{Service: r.Service, ID: m.Container})
+			}
+		}
+	}
+	return out
 }
 
 // canariesThat are the services whose canaries a plan of s carries out now, and that fit.

@@ -114,6 +114,9 @@ func (s slot) bornWith() string {
 // service plans everything for one declared service.
 func (p *planner) service(u *unit) {
 	p.relieve(u)
+	if w := p.returns(u); w != nil {
+		p.refusal = w
+	}
 	switch p.giveBack(u); {
 	case p.cautious(u):
 		p.canary(u)

@@ -136,11 +136,16 @@ func (b *edgeInside) analyse() (f reconcile.Finding) {
 	spec.Metrics = append(spec.Metrics, compose.Metric{Kind: compose.MetricP99, Name: "p99", Max: &limit, MinSamples: 100})
 	analyst := analysis.Analyst{Edge: counters{b.client}, Engine: twoContainers{}, Queries: analysis.NewPrometheus(nil)}
 	b.load(func() {
-		var err error
-		f, err = analyst.Analyse(b.Context(), reconcile.Comparison{
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		err := analyst.Analyse(ctx, reconcile.Comparison{
 			Stack: "shop", Service: "web", New: []string{fmt.Sprintf("%064d", 7)}, Stable: []string{fmt.Sprintf("%064d", 6)}, Analysis: spec, Hold: time.Second,
-		}, func(string) {})
-		if err != nil {
+		}, func(now reconcile.Finding) {
+			if f = now; f.Outcome != reconcile.AnalysisRuns {
+				cancel()
+			}
+		})
+		if err != nil && ctx.Err() == nil {
 			b.Error(err)
 		}
 	})

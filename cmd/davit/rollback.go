@@ -31,7 +31,7 @@ func rollbackVerb(c *console) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args[0]) },
 	}
 	r.options = c.configure(cmd)
-	cmd.Flags().StringVar(&r.order.To, "to", "", "sequence number or version (default: the good release before the current one)")
+	cmd.Flags().StringVar(&r.order.To, "to", "", "sequence number or version (default: what was proven before the newest release)")
 	cmd.Flags().BoolVar(&r.order.Hold, "hold", false, "stay there even when the content changes in Git, until unpin")
 	cmd.Flags().BoolVar(&r.noWait, "no-wait", false, "do not wait for the outcome")
 	cmd.Flags().DurationVar(&r.timeout, "timeout", 15*time.Minute, "how long to wait for the outcome (0 for ever)")
