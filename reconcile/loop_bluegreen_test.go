@@ -105,7 +105,15 @@ func TestABlueGreenReleaseSwitchesOnceAndItsOldSetRunsOn(t *testing.T) {
 }
 
 func TestARevertToARunningStandbyMakesAndStartsNothing(t *testing.T) {
-	for name, content := range map[string]func(string) string{"blue-green": blueGreenOf, "rolling": standingBy} {
+	patient := func(tag string) string {
+		return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, stable_for: 30s}", 1)
+	}
+	probed := func(tag string) string {
+		return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, probes: {readiness: {tcp: 8080, success: 3}}}", 1)
+	}
+	for name, content := range map[string]func(string) string{
+		"blue-green": blueGreenOf, "rolling": standingBy, "ready for long": patient, "ready three times in a row": probed,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withSets(t, content("1.0"), func(t *testing.T, h *host, edge *enginetest.Edge) {
 				h.push("v1.1.0", content("1.1"))
