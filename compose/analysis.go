@@ -170,12 +170,18 @@ func (s ServiceSettings) analysisMistakes(published bool) []keyError {
 		return nil
 	}
 	for _, m := range s.Analysis.Metrics {
-		if m.Kind == MetricErrorRate || m.Kind == MetricP99 {
+		if m.requests() {
 			return []keyError{{key, fmt.Errorf("%s is counted at published ports, and this service publishes none: name other metrics", m.Name)}}
 		}
 	}
 	return nil
 }
+
+// requests reports whether m is measured of requests.
+func (m Metric) requests() bool { return m.Kind == MetricErrorRate || m.Kind == MetricP99 }
+
+// Starves reports whether m can never be passed where nobody counts requests.
+func (m Metric) Starves() bool { return m.requests() && m.NoData != NoDataPass }
 
 // Alone is the analysis of a release beside which nothing of the stable one runs: its
 // errors are held against none at all, and what only a comparison bounds is left out.

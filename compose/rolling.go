@@ -104,7 +104,7 @@ func apply(r *Rolling, u *types.UpdateConfig) {
 		if batch.Value == 0 {
 			batch = Amount{Value: 100, Percent: true}
 		}
-		r.MaxSurge, r.MaxUnavailable = batch, Amount{}
+		r.MaxSurge, r.MaxUnavailable, r.Parallel = batch, Amount{}, batch
 		if r.Order == OrderStopFirst {
 			r.MaxSurge, r.MaxUnavailable = Amount{}, batch
 		}
@@ -157,6 +157,9 @@ func (b serviceBlock) over(s *ServiceSettings) {
 	for _, r := range []*Rolling{&s.Update, &s.Rollback} {
 		if b.order != nil {
 			b.reorder(r)
+		}
+		if b.maxSurge != nil || b.maxUnavailable != nil {
+			r.Parallel = Amount{}
 		}
 		set(&r.MaxSurge, b.maxSurge)
 		set(&r.MaxUnavailable, b.maxUnavailable)

@@ -92,6 +92,9 @@ type Rolling struct {
 	// MaxUnavailable is how many declared replicas may be missing; percentages
 	// round down.
 	MaxUnavailable Amount
+	// Parallel is how many are replaced together in either order, where just that is said:
+	// with OrderAuto nobody knows yet which of the amounts it is. 0 where it is not said.
+	Parallel Amount `json:",omitzero"`
 	// Delay is waited between batches.
 	Delay time.Duration
 	// Monitor is how long new containers are watched after they joined before

@@ -110,6 +110,20 @@ func TestRollouts(t *testing.T) {
 	}
 }
 
+func TestParallelismIsOfEitherOrderUnlessXDavitSaysMore(t *testing.T) {
+	for service, want := range map[string]Amount{
+		"user: a": {},
+		"deploy: {update_config: {parallelism: 3}}":                                  {Value: 3},
+		"deploy: {update_config: {parallelism: 0}}":                                  {Value: 100, Percent: true},
+		"deploy: {update_config: {parallelism: 3}}, x-davit: {max_surge: 1}":         {},
+		"deploy: {update_config: {parallelism: 3}}, x-davit: {max_unavailable: 50%}": {},
+	} {
+		if s := settingsOf(t, service); s.Update.Parallel != want || s.Rollback.Parallel != want {
+			t.Errorf("%s: %v, and back %v, want %v", service, s.Update.Parallel, s.Rollback.Parallel, want)
+		}
+	}
+}
+
 func TestWhatARolloutTakesFromDeploy(t *testing.T) {
 	s := settingsOf(t, "deploy: {update_config: {delay: 3s, monitor: 1m, failure_action: pause, max_failure_ratio: 0}, rollback_config: {delay: 1s}}")
 	want := Rolling{MaxSurge: Amount{Value: 1}, Delay: 3 * time.Second, Monitor: time.Minute, OnFailure: FailurePause}

@@ -6,9 +6,10 @@ import (
 	"davit/compose"
 )
 
-// atOnce reports whether all replicas of u are replaced together.
+// atOnce reports whether all replicas of u are replaced together: as is declared, because
+// they run already, or because at one of their ports the edge cannot serve two releases.
 func (p *planner) atOnce(u *unit) bool {
-	return u.Settings.Strategy == compose.StrategyBlueGreen && u.rules.StartFirst || p.awake(u)
+	return u.rules.StartFirst && (u.Settings.Strategy == compose.StrategyBlueGreen || len(p.retargets(u)) > 0) || p.awake(u)
 }
 
 // blueGreen plans for u what replace plans for others: nobody finds any of the new
@@ -16,6 +17,7 @@ func (p *planner) atOnce(u *unit) bool {
 // of the edge. It is the last step of a canary without those before it. Where there is an
 // analysis, the set is judged when it has everything, with nothing beside it.
 func (p *planner) blueGreen(u *unit) {
+	p.announce(u)
 	c := canary{planner: p, u: u, old: u.fleet.old, barrier: slices.Clone(u.back), own: map[Replica]int{}, crew: p.places(u), hurried: p.awake(u)}
 	c.held = p.resume(u, nil)
 	u.last = append(u.last, c.held...)

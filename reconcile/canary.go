@@ -169,8 +169,10 @@ func (p *planner) abandoned(u *unit, r Route, c Container) bool {
 
 // cautious reports whether the traffic of u goes to what is desired a share at a time. A
 // rollback does not: what it brings back is proven, and whoever waits for it is in
-// trouble now. Nor does what nobody serves yet.
-func (p *planner) cautious(u *unit) bool { return p.weighs(u) && len(p.stable(u)) > 0 }
+// trouble now. Nor does what nobody serves yet, or what is reached at other ports.
+func (p *planner) cautious(u *unit) bool {
+	return p.weighs(u) && len(p.stable(u)) > 0 && len(p.retargets(u)) == 0
+}
 
 // weighs reports whether the traffic of u would be shared out if somebody had it.
 func (p *planner) weighs(u *unit) bool {
@@ -381,7 +383,7 @@ func (c *canary) take(i int, step compose.CanaryStep) {
 			reason += ", hold " + brief(step.Hold)
 		}
 		after = []int{c.add(Step{Kind: StepShift, Service: c.u.Name, Reason: reason + c.edge.at(c.u.edge),
-			Shift: Shift{Ports: c.u.edge, To: crew, Limits: c.u.Drain, Weight: step.Weight, Match: c.matches(step)}}, after...)}
+			Shift: Shift{Ports: c.shared(c.u, c.old), To: crew, Limits: c.u.Drain, Weight: step.Weight, Match: c.matches(step)}}, after...)}
 	}
 	c.held = []int{c.add(Step{Kind: StepHold, Service: c.u.Name, Hold: h, Reason: h.text(c.now),
 		Gate: c.u.probed(Gate{Kind: GateMonitor, StableFor: math.MaxInt64, MayComplete: c.u.mayComplete()})}, after...)}

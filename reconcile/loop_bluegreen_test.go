@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,7 +105,15 @@ func TestABlueGreenReleaseSwitchesOnceAndItsOldSetRunsOn(t *testing.T) {
 }
 
 func TestARevertToARunningStandbyMakesAndStartsNothing(t *testing.T) {
-	for name, content := range map[string]func(string) string{"blue-green": blueGreenOf, "rolling": standingBy} {
+	patient := func(tag string) string {
+		return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, stable_for: 30s}", 1)
+	}
+	probed := func(tag string) string {
+		return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, probes: {readiness: {tcp: 8080, success: 3}}}", 1)
+	}
+	for name, content := range map[string]func(string) string{
+		"blue-green": blueGreenOf, "rolling": standingBy, "ready for long": patient, "ready three times in a row": probed,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withSets(t, content("1.0"), func(t *testing.T, h *host, edge *enginetest.Edge) {
 				h.push("v1.1.0", content("1.1"))
@@ -175,6 +184,38 @@ func TestASetThatFailsGoesBeforeItsSwitchUnnoticedAndAfterItBySwitchingBack(t *t
 			})
 		})
 	}
+}
+
+// A set that is judged has no monitor of its own before it has everything: what has become
+// of its first replica while the last one was waited for, the switch has to see.
+func TestASetIsNotSwitchedToWhenOneOfItIsNotHealthyAnyMore(t *testing.T) {
+	judged := func(tag string) string {
+		return strings.Replace(blueGreenOf(tag), "blue-green}", "blue-green, analysis: {metrics: [restarts]}}", 1)
+	}
+	withSets(t, judged("1.0"), func(t *testing.T, h *host, edge *enginetest.Edge) {
+		var one sync.Mutex
+		joins := 0
+		h.engine.Interrupt(func(op enginetest.Op, at enginetest.Moment) error {
+			one.Lock()
+			defer one.Unlock()
+			if op.Kind == enginetest.OpConnect && at == enginetest.After {
+				joins++
+			}
+			for _, c := range h.observe().Containers {
+				if c.Name == "shop-web-3" && joins == 2 {
+					h.engine.Sicken(c.ID, true)
+				}
+			}
+			if sets := handed(h, edge); !slices.Equal(sets, []string{"shop:1.0"}) {
+				t.Errorf("%s %s: %v get something new", at, op, sets)
+			}
+			return nil
+		})
+		h.push("v1.1.0", judged("1.1"))
+		h.pass(5 * time.Minute)
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed\n#3 auto-rollback v1.0.0 succeeded restores #1")
+		h.expect("why", h.release(2).Failure, "web/3 became unhealthy before it was handed everything")
+	})
 }
 
 func TestAServiceWithoutPortsSwitchesByItsNameAlone(t *testing.T) {

@@ -177,6 +177,9 @@ func (p *planner) survey(o Observed) error {
 		if err != nil {
 			return &Stalled{Reason: fmt.Sprintf("service %s", s.Name), Err: err}
 		}
+		if err := p.uncounted(u); err != nil {
+			return err
+		}
 		if u.rules = rules; rules.StartFirst && len(u.edge) > 0 {
 			u.rules.Reason += ", ports owned by " + p.edge.hands(u.edge)
 		}

@@ -63,6 +63,23 @@ func (u *unit) reachable(s slot) *unit {
 	return &out
 }
 
+// proven is u as it is asked of a running standby: whether it is ready now. For how long it
+// has been, and how often in a row it says so, was seen before it served, and others wait.
+func (u *unit) proven() *unit {
+	if u.checks() == "" {
+		return u // its age says it
+	}
+	out := *u
+	out.Settings.StableFor, out.Settings.StableForSet = 0, true
+	for _, one := range []**compose.Probe{&out.Settings.Probes.Startup, &out.Settings.Probes.Readiness} {
+		if *one != nil {
+			once := **one
+			once.Success, *one = 1, &once
+		}
+	}
+	return &out
+}
+
 func (c Container) isIn(network string) bool {
 	_, in := c.Endpoints[network]
 	return in

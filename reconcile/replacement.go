@@ -81,7 +81,7 @@ func (r *Replacement) resolve(s compose.Service) error {
 	case s.Settings.Strategy == compose.StrategyRecreate:
 		r.Surge, r.Unavailable = 0, n
 	case !r.StartFirst:
-		r.Surge, r.Unavailable = 0, min(max(r.MaxUnavailable.Down(n), 1), n)
+		r.Surge, r.Unavailable = 0, min(max(r.MaxUnavailable.Down(n), r.Parallel.Down(n), 1), n)
 	case s.Settings.Strategy == compose.StrategyBlueGreen:
 		r.Surge, r.Unavailable = n, 0
 	default:

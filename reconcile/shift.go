@@ -47,12 +47,12 @@ func (p *planner) handOver(u *unit, b batch, served []int) []int {
 	if p.heldByDocker(u) != nil {
 		return served
 	}
-	return append(served, p.shift(u, leaving, served))
+	return append(served, p.shift(u, leaving, p.shared(u, b.rest), served))
 }
 
-// shift plans one StepShift for all of u that waits for it.
-func (p *planner) shift(u *unit, leaving []Container, after []int) int {
-	s := Shift{Ports: u.edge, To: u.waiting, Limits: u.Drain}
+// shift plans one StepShift, to these ports, for all of u that waits for it.
+func (p *planner) shift(u *unit, leaving []Container, ports []compose.PublishedPort, after []int) int {
+	s := Shift{Ports: ports, To: u.waiting, Limits: u.Drain}
 	for _, c := range leaving {
 		if m, in := p.edge.Member(c.ID); in && m.Draining.IsZero() && p.stopped[c.ID] == 0 {
 			s.From = append(s.From, replicaOf(c))
@@ -188,7 +188,7 @@ func (p *planner) settleRoutes() {
 		}
 		switch {
 		case len(u.waiting) > 0:
-			p.shift(u, nil, after)
+			p.shift(u, nil, u.edge, after)
 		case u.shifted || len(route.Members) == 0 || samePorts(route.Ports, u.edge):
 		default:
 			p.add(Step{Kind: StepShift, Service: name, Shift: Shift{Ports: u.edge, Limits: u.Drain}, Reason: p.otherwise(u)}, after...)

@@ -305,7 +305,11 @@ func (p *planner) rise(u *unit, s slot, after []int) int {
 	if s.start {
 		u.started = append(u.started, after...)
 	}
-	return p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(u.reachable(s)), Reason: p.gateText(u.reachable(s))}, after...)
+	asked := u.reachable(s)
+	if p.awake(u) {
+		asked = asked.proven()
+	}
+	return p.add(Step{Kind: StepGate, Service: u.Name, Replica: s.replica, Gate: p.gate(asked), Reason: p.gateText(asked)}, after...)
 }
 
 // introduced plans that s, which is ready, is found by its service's name, where it is

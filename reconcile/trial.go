@@ -1,8 +1,11 @@
 package reconcile
 
 import (
+	"fmt"
 	"math"
 	"slices"
+
+	"davit/compose"
 )
 
 // judges reports whether the batches of u are judged, each before the next. What brings
@@ -14,6 +17,26 @@ func (p *planner) judges(u *unit) bool {
 	}
 	_, known := p.desired.Previous.Service(u.Name)
 	return known && p.deploys(u)
+}
+
+// uncounted refuses a release that would be judged by requests which nobody counts: it
+// would end in doubt, whatever it is like, and wait for somebody.
+func (p *planner) uncounted(u *unit) error {
+	a, key := u.Settings.Analysis, "analysis"
+	if c := u.Settings.Canary; u.Settings.Strategy == compose.StrategyCanary && c != nil {
+		a, key = c.Analysis, "canary.analysis"
+	}
+	counts := func(port compose.PublishedPort) bool { return port.Balancer == "" && port.Network == "tcp" }
+	if a == nil || u.OneShot || p.desired.Returning || p.desired.Settled || slices.ContainsFunc(u.edge, counts) {
+		return nil
+	}
+	i := slices.IndexFunc(a.Metrics, compose.Metric.Starves)
+	if i < 0 {
+		return nil
+	}
+	return &Stalled{Reason: "service " + u.Name, Err: WithHint(
+		fmt.Errorf("%s by %s is not possible: the edge counts requests, and it has no TCP port of this service", key, a.Metrics[i].Name),
+		"name other metrics, such as restarts, oom_kills or prometheus, or give it a port that is via: edge")}
 }
 
 // resume plans that what a rollout which was cut off had put into service is judged

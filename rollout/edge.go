@@ -31,8 +31,8 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 		if !c.Running() {
 			return &fault{reason: fmt.Sprintf("%s %s before it was handed anything", r, c.End())}
 		}
-		if t.step.Shift.Weight > 0 && !isReady(c) {
-			return &fault{reason: fmt.Sprintf("%s became %s before it was handed more", r, c.Health)}
+		if err := unfit(r, c, t.step.Shift); err != nil {
+			return err
 		}
 		m, err := reconcile.MemberOf(c, job.Plan.Project, seen)
 		if err != nil {
@@ -52,6 +52,20 @@ func (e *Executor) shift(ctx context.Context, job reconcile.Job, t task) error {
 		return err
 	}
 	return e.opened(ctx, t.step.Shift)
+}
+
+// unfit is why c is not handed what others had: it has passed its gate, and others were
+// waited for since. Where nobody gives anything up, whoever runs is better than none.
+func unfit(r reconcile.Replica, c reconcile.Container, s reconcile.Shift) error {
+	switch {
+	case isReady(c):
+		return nil
+	case s.Weight > 0:
+		return &fault{reason: fmt.Sprintf("%s became %s before it was handed more", r, c.Health)}
+	case len(s.From) > 0:
+		return &fault{reason: fmt.Sprintf("%s became %s before it was handed everything", r, c.Health)}
+	}
+	return nil
 }
 
 // openLimit is how long the edge may take to open a port that was somebody else's a

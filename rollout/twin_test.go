@@ -63,7 +63,7 @@ func newHostOf(t *testing.T, now, next enginetest.Behaviour) *host {
 	must(t, h.engine.CreateNetwork(t.Context(), h.project, "default"))
 	id, err := h.engine.Create(t.Context(), reconcile.CreateRequest{
 		Project: h.project, Service: service, Image: before, Number: 1, Restart: "always",
-		Create: reconcile.Create{Name: "shop-web-1", Final: "shop-web-1", Alias: true},
+		Create: reconcile.Create{Name: "shop-web-1", Final: "shop-web-1", Alias: true, Edge: []string{"8080/tcp"}},
 	})
 	must(t, err)
 	must(t, h.engine.Start(t.Context(), id))
@@ -91,7 +91,7 @@ func (h *host) replacement() reconcile.Job {
 	old := reconcile.Replica{Service: "web", Number: 1, ID: h.old}
 	p := reconcile.Plan{Stack: "shop", Project: h.project, Steps: []reconcile.Step{
 		{Kind: reconcile.StepPull, Image: h.image},
-		{Kind: reconcile.StepCreate, Replica: fresh, Image: h.image, Create: reconcile.Create{Name: "shop-web-2", Final: "shop-web-2"}},
+		{Kind: reconcile.StepCreate, Replica: fresh, Image: h.image, Create: reconcile.Create{Name: "shop-web-2", Final: "shop-web-2", Edge: []string{"8080/tcp"}}},
 		{Kind: reconcile.StepStart, Replica: fresh},
 		{Kind: reconcile.StepGate, Replica: fresh, Gate: reconcile.Gate{StableFor: 5 * time.Second, Timeout: time.Minute}},
 		{Kind: reconcile.StepJoin, Replica: fresh},

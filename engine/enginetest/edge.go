@@ -105,6 +105,7 @@ func (x *Edge) apply(ctx context.Context, t reconcile.EdgeTable) error {
 		return err
 	}
 	x.weigh(t)
+	x.dial(t)
 	x.table = copied(t)
 	x.applied++
 	return nil
@@ -122,6 +123,24 @@ func (x *Edge) weigh(t reconcile.EdgeTable) {
 			more := !had || r.Weights[m.Release] > before.Weights[m.Release]
 			if len(r.Weights) > 0 && m.Draining.IsZero() && r.Weights[m.Release] > 0 && more && !ready {
 				x.wrongs = append(x.wrongs, m.Name+" was given weight and is not ready")
+			}
+		}
+	}
+}
+
+// dial takes note of members that get something new at a port that their container was
+// not made to serve: nobody may be there who answers.
+func (x *Edge) dial(t reconcile.EdgeTable) {
+	for _, r := range t.Routes {
+		for _, m := range r.Members {
+			c, there := x.engine.containers[m.Container]
+			if !there || !m.Draining.IsZero() {
+				continue
+			}
+			for _, p := range r.Ports {
+				if !slices.Contains(c.face.Edge, p.Container()) {
+					x.wrongs = append(x.wrongs, fmt.Sprintf("%s was handed what comes to %s, and has no port %s", m.Name, reconcile.HostPortOf(p), p.Container()))
+				}
 			}
 		}
 	}
