@@ -46,11 +46,15 @@ func call(t *testing.T, url string, h habit) *callers {
 					t.Errorf("caller %d: %v", n, err)
 					return
 				}
+				// Whoever waits for an answer must not make callers hurry: then they leave the
+				// engine no time to replace what they call.
+				rest := time.After(h.pause)
 				select {
 				case <-c.over:
 					return
 				case c.answers <- answer:
-				case <-time.After(h.pause):
+					<-rest
+				case <-rest:
 				}
 			}
 		})
