@@ -123,6 +123,19 @@ func TestWhatWritesAVolumeIsHealedStopFirst(t *testing.T) {
 	})
 }
 
+func TestWhatFailedIsReplacedThoughNobodyElseIsLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{})
+		h.push("v1.0.0", alive("1.0", ", order: stop-first")+"    deploy: {replicas: 2}\n")
+		h.pass(time.Minute)
+		h.engine.StopByHand(h.by()["shop-web-2"].ID)
+		h.pass(10 * time.Second)
+		h.engine.Silence(h.by()["shop-web-1"].ID, livePort, true)
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/3 shop:1.0")
+	})
+}
+
 func TestWhatEndsByItselfIsStartedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		image enginetest.Behaviour
