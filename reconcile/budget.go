@@ -113,9 +113,10 @@ func (p *planner) charge(u *unit, s *Step, leaving ...Replica) {
 	}
 }
 
-// counts reports whether callers may be relying on c.
+// counts reports whether callers may be relying on c. One that has to be replaced, or is
+// because something is wrong with it, is not ready whatever the engine says of it.
 func (p *planner) counts(c Container) bool {
-	return c.Findable() && !p.failed(c) && c.State != Removing
+	return c.Findable() && !p.failed(c) && c.State != Removing && c.Probed.Doomed == "" && !p.discards(c)
 }
 
 // fund tells every budget of the plan which replicas count. Its error is a Waiting for
@@ -135,11 +136,32 @@ func (p *planner) fund() error {
 			}
 			s.Budget.Counted = counted
 			if !p.affords(u, s.ID, s.Budget, left) {
+				p.lacking = name
 				return &Waiting{Reason: name + ": " + s.Budget.Short(p.readyNow(u)), Err: ErrBudget, After: budgetPause}
 			}
 		}
 	}
 	return nil
+}
+
+// leaveAlone has all containers of u stay as they are for now, since the budget forbids what
+// would be done about them.
+func (p *planner) leaveAlone(u *unit) {
+	u.fleet.taken = map[int]bool{}
+	for _, c := range p.owned {
+		if c.Service != u.Name {
+			continue
+		}
+		if u.fleet.taken[c.Number] = true; u.made(c) && !p.failed(c) {
+			p.treat(u, c)
+		}
+		if c.Running() || c.State == Restarting {
+			u.fleet.current = append(u.fleet.current, c)
+		} else {
+			u.fleet.parked = append(u.fleet.parked, c)
+		}
+	}
+	p.again(p.now.Add(budgetPause))
 }
 
 // counted are the replicas of u that count, now or from some step on.

@@ -132,7 +132,7 @@ func (p *planner) spareSurplus(u *unit) {
 	}
 	rank := func(c Container) int {
 		switch settled := p.settled(u, c); {
-		case settled && (u.completed(c) || readyByItself(c)):
+		case settled && (u.completed(c) || readyByItself(c) && c.Probed.Doomed == ""):
 			return 0
 		case settled:
 			return 1
@@ -212,7 +212,7 @@ func (u *unit) mayComplete() bool {
 
 // settled reports whether c needs nothing to be in service.
 func (p *planner) settled(u *unit, c Container) bool {
-	if u.completed(c) {
+	if u.completed(c) || slices.Contains(p.short, u.Name) {
 		return true
 	}
 	if u.halted[c.ID] != "" {
@@ -247,11 +247,11 @@ func (p *planner) ready(u *unit, c Container) bool {
 	return c.Health == Healthy || c.Health == HealthNone && stable
 }
 
-// worth is how much a running container is good for: 3 when callers reach it and
-// it is ready as far as the engine knows, 0 when it does not even run.
+// worth is how much a running container is good for: 4 when callers reach it and
+// it is ready as far as anybody knows.
 func (p *planner) worth(u *unit, c Container) int {
 	n := 0
-	for _, good := range []bool{c.State == Running, c.Health == Healthy || c.Health == HealthNone, p.joined(u, c)} {
+	for _, good := range []bool{c.State == Running, c.Health == Healthy || c.Health == HealthNone, c.Probed.Doomed == "", p.joined(u, c)} {
 		if good {
 			n++
 		}

@@ -259,6 +259,9 @@ func (s *stage) play() bool {
 	s.dead = false
 	s.mu.Unlock()
 	p, err := reconcile.NewPlan(s.c.desired, s.look(), time.Now())
+	if errors.Is(err, reconcile.ErrBudget) {
+		return true
+	}
 	s.must(err)
 	if p.Empty() {
 		return true

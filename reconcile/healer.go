@@ -117,12 +117,14 @@ func (a *attempt) healedNow(ctx context.Context) {
 }
 
 // discarded adds to the record the containers that others have replaced because something
-// was wrong with them: nobody is to start them again.
+// was wrong with them: nobody is to start them again. What was well again before it came to
+// that runs on.
 func (a *attempt) discarded(r *Release) {
 	for _, one := range a.first.healed() {
 		for i := range r.Services {
-			if rec := &r.Services[i]; one.Replaced && rec.Name == one.Replica.Service && !slices.Contains(rec.Failed, one.Replica.ID) {
-				rec.Failed = append(rec.Failed, one.Replica.ID)
+			rec, id := &r.Services[i], one.Replica.ID
+			if one.Replaced && rec.Name == one.Replica.Service && !slices.Contains(slices.Concat(rec.Failed, rec.Containers), id) {
+				rec.Failed = append(rec.Failed, id)
 			}
 		}
 	}

@@ -133,6 +133,8 @@ func (p *planner) treat(u *unit, c Container) *Ailment {
 	a := Ailment{Replica: replicaOf(c), Reason: why}
 	next, more := p.desired.healing(u.Name).next(u.Settings.Healing, p.now)
 	switch {
+	case more && slices.Contains(p.short, u.Name):
+		a.Next = p.now.Add(budgetPause)
 	case more && !next.After(p.now):
 		a.Healed, a.Replaced = true, c.State != Exited
 	case more:

@@ -123,6 +123,47 @@ func TestWhatWritesAVolumeIsHealedStopFirst(t *testing.T) {
 	})
 }
 
+func TestWhatFailedIsReplacedThoughNobodyElseIsLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{})
+		h.push("v1.0.0", alive("1.0", ", order: stop-first")+"    deploy: {replicas: 2}\n")
+		h.pass(time.Minute)
+		h.engine.StopByHand(h.by()["shop-web-2"].ID)
+		h.pass(10 * time.Second)
+		h.engine.Silence(h.by()["shop-web-1"].ID, livePort, true)
+		h.pass(time.Minute)
+		h.expect("running", h.running(), "web/3 shop:1.0")
+	})
+}
+
+func TestWhatIsWellAgainWhileItsHealingWaitsStays(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", enginetest.Behaviour{Healthcheck: true, HealthyAfter: 30 * time.Second})
+		h.image("api:1", healthy())
+		h.push("v1.0.0", alive("1.0", "")+"  api:\n    image: api:1\n    restart: always\n    deploy: {replicas: 3}\n    x-davit: {monitor: 0s, order: stop-first, min_available: 2}\n")
+		h.pass(2 * time.Minute)
+		old := h.only("web")
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.engine.Silence(old.ID, livePort, true)
+		h.engine.UpdateByHand(h.by()["shop-api-1"].ID, reconcile.Limits{Memory: 64 << 20})
+		h.engine.Sicken(h.by()["shop-api-3"].ID, true)
+		h.pass(5 * time.Second)
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(5 * time.Second)
+		h.engine.Silence(old.ID, livePort, false)
+		h.pass(10 * time.Second)
+		h.engine.Sicken(h.by()["shop-api-3"].ID, false)
+		h.pass(time.Hour)
+		if now := h.only("web"); now.ID != old.ID {
+			t.Errorf("it was replaced though it was well\n%s\n%s", h.history(), h.story())
+		}
+	})
+}
+
 func TestWhatEndsByItselfIsStartedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		image enginetest.Behaviour

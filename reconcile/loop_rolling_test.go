@@ -162,7 +162,8 @@ func TestARolloutWaitsWhileTheBudgetIsSpent(t *testing.T) {
 func TestDriftWaitsForWhatAnOperatorStoppedAndIsCorrectedOnceTheBudgetAllows(t *testing.T) {
 	simulate(t, func(t *testing.T, h *host) {
 		h.image("shop:1.0", healthy())
-		h.push("v1.0.0", replicated("1.0", 3, "", "order: stop-first, min_available: 2"))
+		h.image("db:1", healthy())
+		h.push("v1.0.0", replicated("1.0", 3, "", "order: stop-first, min_available: 2")+"  db: {image: 'db:1', restart: always}\n")
 		h.pass(time.Minute)
 		h.engine.StopByHand(h.by()["shop-web-3"].ID)
 		h.pass(10 * time.Second)
@@ -172,9 +173,15 @@ func TestDriftWaitsForWhatAnOperatorStoppedAndIsCorrectedOnceTheBudgetAllows(t *
 			t.Errorf("%s: %s; running %s\n%s", st.Sync, st.WaitingFor, h.running(), h.story())
 		}
 		h.expect("while it waits", h.history(), "#1 deploy v1.0.0 succeeded")
+		h.engine.RemoveByHand(h.only("db").ID)
+		h.pass(time.Minute)
+		h.only("db")
+		if st := h.status(); st.Sync != reconcile.SyncWaiting || st.WaitingFor != "web: budget: 2 of 3 ready, needs 2" {
+			t.Errorf("beside another correction %s: %s\n%s", st.Sync, st.WaitingFor, h.story())
+		}
 		h.engine.StartByHand(h.by()["shop-web-3"].ID)
 		h.pass(5 * time.Minute)
-		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 drift-fix v1.0.0 succeeded")
+		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 drift-fix v1.0.0 succeeded\n#3 drift-fix v1.0.0 succeeded")
 		if st := h.status(); st.Sync != reconcile.SyncSynced || h.count("shop:1.0") != 3 {
 			t.Errorf("%s: %s; running %s\n%s", st.Sync, st.WaitingFor, h.running(), h.story())
 		}

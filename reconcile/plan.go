@@ -24,6 +24,9 @@ type Plan struct {
 	// Waits is what the plan waits for before it is carried out: its window. "" for
 	// nothing.
 	Waits string
+	// Short is why some services are left as they are for now, though there is something to
+	// do about them: the budget. nil for none.
+	Short error
 	// Notes say what the plan leaves alone and why.
 	Notes []string
 	// Changes is how many replicas of each service the rollout changes, those that it has

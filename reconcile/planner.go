@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,9 +15,30 @@ import (
 // clock or randomness, and equal arguments give equal plans.
 //
 // The error is a Stalled: the project asks for something that cannot be done
-// safely, such as start-first on a volume with one writer.
+// safely, such as start-first on a volume with one writer. Or it is a Waiting, with ErrBudget
+// for the budget; of a correction, what that forbids is left out as long as there is anything
+// else to do.
 func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
-	p := &planner{
+	var short, notes []string
+	var why error
+	for {
+		p := newPlanner(d, o, now)
+		p.short = short
+		plan, err := p.draft(o)
+		switch {
+		case d.Settled && errors.Is(err, ErrBudget):
+			short, notes, why = append(short, p.lacking), append(notes, "not now: "+err.Error()), cmp.Or(why, err)
+			continue
+		case why != nil && err == nil && plan.Empty():
+			return Plan{}, why
+		}
+		plan.Short, plan.Notes = why, append(plan.Notes, notes...)
+		return plan, err
+	}
+}
+
+func newPlanner(d Desired, o Observed, now time.Time) *planner {
+	return &planner{
 		desired:  d,
 		project:  d.Project,
 		now:      now,
@@ -35,6 +57,10 @@ func NewPlan(d Desired, o Observed, now time.Time) (Plan, error) {
 			Project: d.Project,
 		},
 	}
+}
+
+// draft plans everything but for what is short.
+func (p *planner) draft(o Observed) (Plan, error) {
 	if err := p.survey(o); err != nil {
 		return Plan{}, err
 	}
@@ -106,6 +132,9 @@ type planner struct {
 	answering time.Time
 	// refusal is why there can be no plan.
 	refusal error
+	// short are the services that the budget leaves as they are, lacking one more of them.
+	short   []string
+	lacking string
 	// implied are, for each step, all the steps that come before it.
 	implied map[int]map[int]bool
 }
@@ -204,6 +233,10 @@ func (p *planner) survey(o Observed) error {
 
 // enrol sorts the containers of u, after those of the services that it depends on.
 func (p *planner) enrol(u *unit) {
+	if slices.Contains(p.short, u.Name) {
+		p.leaveAlone(u)
+		return
+	}
 	u.fleet = p.muster(u)
 	for _, c := range p.others {
 		if c.Service == u.Name {

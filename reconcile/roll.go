@@ -78,6 +78,9 @@ func (a *attempt) replan(ctx context.Context, pause *backoff) (Plan, error) {
 			return Plan{}, err
 		}
 		plan, err := NewPlan(a.desired(), observed, a.loop.Now())
+		if plan.Short != nil {
+			err = plan.Short // it is this release's all the same
+		}
 		if !errors.Is(err, ErrBudget) {
 			if err == nil {
 				a.waitsFor(nil)

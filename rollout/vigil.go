@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"davit/compose"
 	"davit/reconcile"
 	"davit/rollout/probe"
 )
@@ -203,8 +204,9 @@ func (v *Vigil) admit(all []reconcile.Attended) {
 	for _, a := range all {
 		w := v.wards[a.Container.ID]
 		if w == nil || !w.Container.Started.Equal(a.Container.Started) || !reflect.DeepEqual(w.Probes, a.Probes) {
-			w = &ward{judge: probe.NewJudge(a.Probes)}
-			w.judge.Begin(earlier(a.Container.Started, time.Now()))
+			now := time.Now()
+			w = &ward{judge: probe.NewJudge(ofAge(a.Probes, now.Sub(a.Container.Started)))}
+			w.judge.Begin(earlier(a.Container.Started, now))
 			w.Attended = a
 			w.told = w.probed()
 			v.wake()
@@ -213,6 +215,16 @@ func (v *Vigil) admit(all []reconcile.Attended) {
 		wards[a.Container.ID] = w
 	}
 	v.wards = wards
+}
+
+// ofAge are the probes of a container that has run so long when an eye is first kept on
+// it. Where a startup probe would have given up by then it has succeeded before: asked
+// anew, a hiccup of what serves for weeks would count as a start that failed.
+func ofAge(p compose.Probes, age time.Duration) compose.Probes {
+	if s := p.Startup; s != nil && age > s.InitialDelay+time.Duration(s.Failure)*s.Interval {
+		p.Startup = nil
+	}
+	return p
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -123,6 +123,29 @@ func TestAVigilBeginsAnewWithAContainer(t *testing.T) {
 	})
 }
 
+// An agent that is started anew finds what has served for weeks, and which may hang for a
+// moment.
+func TestAVigilAsksNobodyWhoServesWhetherItHasStarted(t *testing.T) {
+	probes := compose.Probes{Startup: every(time.Second, 1), Readiness: every(time.Second, 2), Liveness: every(5*time.Second, 3)}
+	vigilant(t, compose.Probes{}, func(w *watched) {
+		time.Sleep(time.Minute)
+		for port := range uint16(3) {
+			w.engine.Silence(w.old, port+1, true)
+		}
+		w.attend(t, probes)
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := w.attend(t, probes); got != (reconcile.Probed{Unready: "readiness failed 3 times: connection refused"}) {
+			t.Errorf("during a hiccup: %+v", got)
+		}
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := w.attend(t, probes); got.Doomed != "liveness failed 3 times: connection refused" {
+			t.Errorf("after it: %+v", got)
+		}
+	})
+}
+
 func TestWhatStoppedIsNotSaidToHaveFailed(t *testing.T) {
 	probes := compose.Probes{Readiness: every(time.Second, 1), Liveness: every(time.Second, 2)}
 	vigilant(t, probes, func(w *watched) {
