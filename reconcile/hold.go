@@ -100,7 +100,11 @@ func (l *Loop) disturbed(s *stack, lost bool) {
 	if s.work == nil || l.observed.Edge == nil || l.observed.Edge.Away != "" {
 		return
 	}
-	lost = lost && slices.ContainsFunc(l.observed.ownedBy(s.name, l.Instance), func(c Container) bool { return len(c.Edge) > 0 })
+	lost = lost && slices.ContainsFunc(l.observed.ownedBy(s.name, l.Instance), func(c Container) bool {
+		// A load balancer that was told everything anew has lost nothing.
+		r, _ := l.observed.Edge.Route(s.name, c.Service)
+		return len(c.Edge) > 0 && c.Running() && !slices.ContainsFunc(r.Members, func(m Member) bool { return m.Draining.IsZero() })
+	})
 	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && !h.hold.Batch && l.observed.At.After(h.entered) }) {
 		r, _ := l.observed.Edge.Route(s.name, service)
 		lost = lost || len(r.Weights) == 0
