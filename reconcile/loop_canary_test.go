@@ -105,6 +105,9 @@ func TestAManualCanaryWaitsForSomebody(t *testing.T) {
 		h.pass(24 * time.Hour)
 		h.expect("shares", shared(h, edge), "#1 70, #2 30")
 		h.expect("rollout", h.rollout(), "canary step 2 of 3, holding, 30 %, waits for somebody to promote or abort it")
+		if h.emitted(reconcile.EventUndecided) != 1 || !strings.Contains(h.story(), "web, canary step 2 of 3, 30 %, waits for somebody to promote or abort it (`davit promote shop` or `davit abort shop`)") {
+			t.Errorf("nobody is asked to promote it:\n%s", h.story())
+		}
 		if err := h.loop.Promote(t.Context(), "shop", "ann"); err != nil {
 			t.Fatal(err)
 		}
