@@ -155,6 +155,28 @@ func TestADelayIsNoLackOfProgress(t *testing.T) {
 	})
 }
 
+// Nor is what came before a replica that fails, and that another one makes up for.
+func TestAFailureAfterADelayIsMadeUpFor(t *testing.T) {
+	for name, failing := range map[string]string{"within the ratio": "max_failure_ratio: 0.5", "continue": "failure_action: continue"} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.1", healthy())
+				update := "delay: 15m, " + failing
+				h.push("v1.0.0", replicated("1.0", 2, update, ""))
+				h.pass(time.Minute)
+				h.push("v1.1.0", replicated("1.1", 2, update, ""))
+				h.pass(10 * time.Minute)
+				h.engine.Turn("shop:1.1", sick())
+				h.until(1)
+				h.engine.Turn("shop:1.1", healthy())
+				h.pass(30 * time.Minute)
+				h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+			})
+		})
+	}
+}
+
 func TestPromotingEndsOneHoldOnly(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", canaryOf("1.1"))
