@@ -348,6 +348,34 @@ func TestASuspendedCanaryStaysWhereItIs(t *testing.T) {
 	})
 }
 
+func TestASuspendedCanaryKeepsNoStableReplicaInServiceThatIsNotReady(t *testing.T) {
+	withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.remembers()
+		three := func(tag string) string { return canaryOf(tag) + "    deploy: {replicas: 3}\n" }
+		h.image("shop:weak", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, UnhealthyAfter: 30 * time.Minute})
+		h.push("v1.0.0", three("weak"))
+		h.pass(10 * time.Minute)
+		h.push("v1.1.0", three("1.1"))
+		h.pass(90 * time.Second)
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		for _, name := range []string{"shop-web-2", "shop-web-3"} {
+			h.engine.Kill(h.by()[name].ID) // they are started anew, and well for longer
+		}
+		h.pass(time.Minute)
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2, web/3, web/4")
+		h.pass(10 * time.Minute)
+		h.expect("edge, with one unhealthy", routes(h, edge), "web [80]: web/2, web/3, web/4")
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.pass(20 * time.Minute)
+		if n := len(strings.Split(routes(h, edge), ", ")); n < 2 {
+			t.Errorf("with all of them unhealthy there is %s", routes(h, edge))
+		}
+	})
+}
+
 func TestASuspendedCanaryThatIsAbortedLosesItsWeightAtOnce(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		stopsAfterReturn(h, edge)
