@@ -15,7 +15,7 @@ const Everything = "*"
 func DefaultEvents() []string {
 	return words(
 		reconcile.EventReleaseSucceeded, reconcile.EventReleaseFailed, reconcile.EventRolledBack,
-		reconcile.EventHeld, reconcile.EventDegraded, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventWaitingTooLong, reconcile.EventStalled,
+		reconcile.EventHeld, reconcile.EventUndecided, reconcile.EventDegraded, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventWaitingTooLong, reconcile.EventStalled,
 		reconcile.EventSourceFailed, reconcile.EventSourceRecovered, reconcile.EventStateRecovered,
 		reconcile.EventNotRestorable, reconcile.EventEdgeLost, reconcile.EventEdgeRecovered,
 		reconcile.EventPortClosed, reconcile.EventPortOpened, reconcile.EventParked, reconcile.EventUnparked,
@@ -27,7 +27,7 @@ func Kinds() []string {
 	return words(
 		reconcile.EventReleaseStarted, reconcile.EventReleaseSucceeded, reconcile.EventReleaseFailed,
 		reconcile.EventReleaseEnded, reconcile.EventRolledBack, reconcile.EventHeld, reconcile.EventReleased,
-		reconcile.EventPromoted, reconcile.EventAborted, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventPinned, reconcile.EventSuspended,
+		reconcile.EventPromoted, reconcile.EventAborted, reconcile.EventUndecided, reconcile.EventDrillEnded, reconcile.EventDrillSkipped, reconcile.EventPinned, reconcile.EventSuspended,
 		reconcile.EventWaiting, reconcile.EventWaitingTooLong,
 		reconcile.EventStalled, reconcile.EventDegraded, reconcile.EventOrphaned, reconcile.EventUnadopted, reconcile.EventAdopted,
 		reconcile.EventForeignChange, reconcile.EventStopped, reconcile.EventFileBackedUp, reconcile.EventFileRestored, reconcile.EventNewRevision,

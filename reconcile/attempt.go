@@ -50,6 +50,8 @@ type attempt struct {
 	told string
 	// burnt is true when an irreversible hook was begun since the last good release.
 	burnt bool
+	// lacks are the times for which replicas were waited for in vain.
+	lacks []lack
 	// before is the release as it had ended when it goes on; zero for a new one.
 	before Release
 }

@@ -69,6 +69,9 @@ type Result struct {
 	// Served is when the last replica that the plan brings was ready and had what it was to
 	// get; zero for a plan that brings none.
 	Served time.Time
+	// Waited is how long, by service, a replica had been waited for when the execution
+	// ended early: since one became ready last, or since one was waited for at all.
+	Waited map[string]time.Duration
 	// Begun are the IDs of the steps that were begun, however they ended.
 	Begun []int
 	// Hooks is what became of each service's hooks that ended well, and what they said.

@@ -20,6 +20,8 @@ type holding struct {
 	open  bool
 	since time.Time
 	waits string
+	// asked is true once a person was asked to decide.
+	asked bool
 	// entered is when it was opened.
 	entered time.Time
 	// left is how many holds the plan still has.
@@ -89,7 +91,7 @@ func (a *attempt) enter(ctx context.Context, s Step) *holding {
 		a.stack.logger.Warn("nobody will know since when a canary is held", "service", s.Service, "error", err)
 	}
 	h := a.stack.work.canaries[s.Service]
-	h.hold, h.open, h.since, h.entered = s.Hold, true, st.Since, l.Now()
+	h.hold, h.open, h.asked, h.since, h.entered = s.Hold, true, false, st.Since, l.Now()
 	return h
 }
 
@@ -100,7 +102,11 @@ func (l *Loop) disturbed(s *stack, lost bool) {
 	if s.work == nil || l.observed.Edge == nil || l.observed.Edge.Away != "" {
 		return
 	}
-	lost = lost && slices.ContainsFunc(l.observed.ownedBy(s.name, l.Instance), func(c Container) bool { return len(c.Edge) > 0 })
+	lost = lost && slices.ContainsFunc(l.observed.ownedBy(s.name, l.Instance), func(c Container) bool {
+		// A load balancer that was told everything anew has lost nothing.
+		r, _ := l.observed.Edge.Route(s.name, c.Service)
+		return len(c.Edge) > 0 && c.Running() && !slices.ContainsFunc(r.Members, func(m Member) bool { return m.Draining.IsZero() })
+	})
 	for _, service := range s.canariesThat(func(h *holding) bool { return h.open && !h.hold.Batch && l.observed.At.After(h.entered) }) {
 		r, _ := l.observed.Edge.Route(s.name, service)
 		lost = lost || len(r.Weights) == 0
@@ -125,6 +131,15 @@ func (l *Loop) tableLost() bool {
 // errTableLost ends work that is planned anew.
 var errTableLost = errors.New("the edge has lost its table")
 
+// suspense is what a hold waits for; the zero value says that it is over.
+type suspense struct {
+	waits string
+	// left is how long nothing but a decision or a finding ends it.
+	left time.Duration
+	// somebody is true where nobody but a person does: it is asked for one.
+	somebody bool
+}
+
 // untold is how long nothing but a decision of somebody ends a hold.
 const untold = time.Hour
 
@@ -132,36 +147,49 @@ const untold = time.Hour
 func (a *attempt) rule(h *holding, s Step, f *Finding) (r Ruling, wait time.Duration, changed <-chan struct{}) {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
-	r, h.waits, wait = s.Hold.rule(a.stack.canaries[s.Service], f, a.loop.Now())
-	if wait == 0 {
+	r, w := s.Hold.rule(a.stack.canaries[s.Service], f, a.loop.Now())
+	if h.waits = w.waits; w.left == 0 {
 		h.open, h.left = false, h.left-1
 		h.waits, h.since = "replicas of the new release", a.loop.Now()
 	}
-	return r, wait, h.changed
+	if w.somebody && !h.asked {
+		h.asked = true
+		a.loop.Emit(a.asks(s, w.waits))
+	}
+	return r, w.left, h.changed
+}
+
+// asks tells that a hold goes on until a person has decided.
+func (a *attempt) asks(s Step, waits string) Event {
+	e := a.event(EventUndecided, SeverityWarning, fmt.Sprintf("%s, %s, %d %%, waits for %s (`davit promote %s` or `davit abort %s`)",
+		s.Service, s.Hold, s.Hold.Weight, waits, a.stack.name, a.stack.name))
+	e.Service = s.Service
+	return e
 }
 
 // rule is the decision about a canary: what is on record of it, what an analysis has
-// found, nil for none, and the time. A wait of 0 says that it is made; else there is what
-// it waits for.
-func (h CanaryHold) rule(st CanaryState, f *Finding, now time.Time) (r Ruling, waits string, wait time.Duration) {
+// found, nil for none, and the time.
+func (h CanaryHold) rule(st CanaryState, f *Finding, now time.Time) (Ruling, suspense) {
 	over := st.Since.Add(h.For)
+	somebody := suspense{waits: "somebody to promote or abort it", left: untold, somebody: true}
 	switch {
 	case st.Aborted != "":
-		return Ruling{Failed: true, Reason: "aborted by " + st.Aborted}, "", 0
+		return Ruling{Failed: true, Reason: "aborted by " + st.Aborted}, suspense{}
 	case f != nil && f.Outcome == AnalysisFailed:
-		return Ruling{Failed: true, Reason: f.Reason}, "", 0
+		return Ruling{Failed: true, Reason: f.Reason}, suspense{}
 	case st.Promoted != "":
-		return Ruling{Reason: "promoted by " + st.Promoted}, "", 0
+		return Ruling{Reason: "promoted by " + st.Promoted}, suspense{}
 	case now.Before(over):
-		return Ruling{}, fmt.Sprintf("the end of its hold at %s", over.UTC().Format(time.TimeOnly)), over.Sub(now)
+		return Ruling{}, suspense{waits: fmt.Sprintf("the end of its hold at %s", over.UTC().Format(time.TimeOnly)), left: over.Sub(now)}
 	case f != nil && (f.Outcome == AnalysisInconclusive || f.Outcome == AnalysisError):
-		return Ruling{}, "somebody to promote or abort it: " + f.Reason, untold
+		somebody.waits += ": " + f.Reason
+		return Ruling{}, somebody
 	case f != nil && f.Outcome == AnalysisRuns:
-		return Ruling{}, "its analysis: " + f.Reason, untold
+		return Ruling{}, suspense{waits: "its analysis: " + f.Reason, left: untold}
 	case h.Manual:
-		return Ruling{}, "somebody to promote or abort it", untold
+		return Ruling{}, somebody
 	}
-	return Ruling{Reason: "held for " + brief(now.Sub(st.Since).Round(time.Second))}, "", 0
+	return Ruling{Reason: "held for " + brief(now.Sub(st.Since).Round(time.Second))}, suspense{}
 }
 
 // canaryKey is where what is known of a stack's canaries is remembered.

@@ -57,11 +57,12 @@ func TestAnAnalysisDecidesBetweenSteps(t *testing.T) {
 		findings []reconcile.Finding
 		running  string
 		rollout  string
+		asked    int
 	}{
-		"passed":       {[]reconcile.Finding{pass}, "web/2 shop:1.1", ""},
-		"failed":       {[]reconcile.Finding{pass, {Outcome: reconcile.AnalysisFailed, Reason: "error rate 20 %"}}, "web/1 shop:1.0", ""},
-		"inconclusive": {[]reconcile.Finding{{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}}, "web/1 shop:1.0, web/2 shop:1.1", "canary step 1 of 3, holding, 5 %, waits for somebody to promote or abort it: no data"},
-		"error":        {[]reconcile.Finding{{Outcome: reconcile.AnalysisError, Reason: "no answer"}}, "web/1 shop:1.0, web/2 shop:1.1", "canary step 1 of 3, holding, 5 %, waits for somebody to promote or abort it: no answer"},
+		"passed":       {[]reconcile.Finding{pass}, "web/2 shop:1.1", "", 0},
+		"failed":       {[]reconcile.Finding{pass, {Outcome: reconcile.AnalysisFailed, Reason: "error rate 20 %"}}, "web/1 shop:1.0", "", 0},
+		"inconclusive": {[]reconcile.Finding{{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}}, "web/1 shop:1.0, web/2 shop:1.1", "canary step 1 of 3, holding, 5 %, waits for somebody to promote or abort it: no data", 1},
+		"error":        {[]reconcile.Finding{{Outcome: reconcile.AnalysisError, Reason: "no answer"}}, "web/1 shop:1.0, web/2 shop:1.1", "canary step 1 of 3, holding, 5 %, waits for somebody to promote or abort it: no answer", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
@@ -78,9 +79,12 @@ func TestAnAnalysisDecidesBetweenSteps(t *testing.T) {
 				if name != "failed" && h.rollout() != "canary step 1 of 3, holding, 5 %, waits for its analysis: 12 of 50 requests" {
 					t.Errorf("the status says %q", h.rollout())
 				}
-				h.pass(time.Hour)
+				h.pass(3 * time.Hour)
 				h.expect("running", h.running(), c.running)
 				h.expect("rollout", h.rollout(), c.rollout)
+				if asked := h.emitted(reconcile.EventUndecided); asked != c.asked {
+					t.Errorf("somebody was asked to decide %d times, want %d", asked, c.asked)
+				}
 				analyst.mu.Lock()
 				defer analyst.mu.Unlock()
 				if a := analyst.asked[0]; len(a.New) != 1 || len(a.Stable) != 1 || a.Hold != time.Minute || len(a.Analysis.Metrics) == 0 {

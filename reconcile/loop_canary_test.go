@@ -105,6 +105,9 @@ func TestAManualCanaryWaitsForSomebody(t *testing.T) {
 		h.pass(24 * time.Hour)
 		h.expect("shares", shared(h, edge), "#1 70, #2 30")
 		h.expect("rollout", h.rollout(), "canary step 2 of 3, holding, 30 %, waits for somebody to promote or abort it")
+		if h.emitted(reconcile.EventUndecided) != 1 || !strings.Contains(h.story(), "web, canary step 2 of 3, 30 %, waits for somebody to promote or abort it (`davit promote shop` or `davit abort shop`)") {
+			t.Errorf("nobody is asked to promote it:\n%s", h.story())
+		}
 		if err := h.loop.Promote(t.Context(), "shop", "ann"); err != nil {
 			t.Fatal(err)
 		}
@@ -150,6 +153,28 @@ func TestADelayIsNoLackOfProgress(t *testing.T) {
 		h.pass(2 * time.Hour)
 		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
 	})
+}
+
+// Nor is what came before a replica that fails, and that another one makes up for.
+func TestAFailureAfterADelayIsMadeUpFor(t *testing.T) {
+	for name, failing := range map[string]string{"within the ratio": "max_failure_ratio: 0.5", "continue": "failure_action: continue"} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.1", healthy())
+				update := "delay: 15m, " + failing
+				h.push("v1.0.0", replicated("1.0", 2, update, ""))
+				h.pass(time.Minute)
+				h.push("v1.1.0", replicated("1.1", 2, update, ""))
+				h.pass(10 * time.Minute)
+				h.engine.Turn("shop:1.1", sick())
+				h.until(1)
+				h.engine.Turn("shop:1.1", healthy())
+				h.pass(30 * time.Minute)
+				h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+			})
+		})
+	}
 }
 
 func TestPromotingEndsOneHoldOnly(t *testing.T) {
@@ -320,6 +345,34 @@ func TestASuspendedCanaryStaysWhereItIs(t *testing.T) {
 		}
 		h.pass(5 * time.Minute)
 		h.expect("running", h.running(), "web/2 shop:1.1")
+	})
+}
+
+func TestASuspendedCanaryKeepsNoStableReplicaInServiceThatIsNotReady(t *testing.T) {
+	withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.remembers()
+		three := func(tag string) string { return canaryOf(tag) + "    deploy: {replicas: 3}\n" }
+		h.image("shop:weak", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, UnhealthyAfter: 30 * time.Minute})
+		h.push("v1.0.0", three("weak"))
+		h.pass(10 * time.Minute)
+		h.push("v1.1.0", three("1.1"))
+		h.pass(90 * time.Second)
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		for _, name := range []string{"shop-web-2", "shop-web-3"} {
+			h.engine.Kill(h.by()[name].ID) // they are started anew, and well for longer
+		}
+		h.pass(time.Minute)
+		h.expect("edge", routes(h, edge), "web [80]: web/1, web/2, web/3, web/4")
+		h.pass(10 * time.Minute)
+		h.expect("edge, with one unhealthy", routes(h, edge), "web [80]: web/2, web/3, web/4")
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+		h.pass(20 * time.Minute)
+		if n := len(strings.Split(routes(h, edge), ", ")); n < 2 {
+			t.Errorf("with all of them unhealthy there is %s", routes(h, edge))
+		}
 	})
 }
 

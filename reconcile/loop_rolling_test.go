@@ -107,15 +107,26 @@ func TestContinueGoesOnUntilAReplicaHolds(t *testing.T) {
 }
 
 func TestContinuePausesWhenNoReplicaEverHolds(t *testing.T) {
-	simulate(t, func(t *testing.T, h *host) {
-		begun(t, h, "failure_action: continue", "progress_timeout: 3m")
-		h.push("v1.1.0", replicated("1.1", 4, "failure_action: continue", "progress_timeout: 3m"))
-		h.pass(30 * time.Minute)
-		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed")
-		if st := h.status(); st.Sync != reconcile.SyncHeld || h.count("shop:1.0") != 4 {
-			t.Errorf("%s: %s; running %s\n%s", st.Sync, st.WaitingFor, h.running(), h.story())
-		}
-	})
+	for name, bad := range map[string]enginetest.Behaviour{
+		"never ready":             sick(),
+		"ready for a few seconds": {Healthcheck: true, HealthyAfter: 2 * time.Second, Exits: true, ExitAfter: 5 * time.Second, ExitCode: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				begun(t, h, "failure_action: continue", "progress_timeout: 3m")
+				h.engine.Turn("shop:1.1", bad)
+				h.push("v1.1.0", replicated("1.1", 4, "failure_action: continue", "progress_timeout: 3m"))
+				h.pass(30 * time.Minute)
+				h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 failed")
+				if st := h.status(); st.Sync != reconcile.SyncHeld {
+					t.Errorf("%s: %s; running %s\n%s", st.Sync, st.WaitingFor, h.running(), h.story())
+				}
+				if name == "never ready" && h.count("shop:1.0") != 4 {
+					t.Errorf("running %s", h.running())
+				}
+			})
+		})
+	}
 }
 
 func TestNoProgressFailsBeforeTheContainersOwnTimeIsUp(t *testing.T) {

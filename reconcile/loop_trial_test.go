@@ -83,6 +83,9 @@ func TestABatchInDoubtWaitsForSomebody(t *testing.T) {
 				h.push("v1.1.0", judgedOf("1.1"))
 				h.pass(time.Hour)
 				h.expect("rollout", h.rollout(), "holding, 1 of 3 replicas, waits for somebody to promote or abort it: no data")
+				if h.emitted(reconcile.EventUndecided) != 1 {
+					t.Errorf("nobody is asked to decide:\n%s", h.story())
+				}
 				if err := c.says(h); err != nil {
 					t.Fatal(err)
 				}

@@ -175,7 +175,7 @@ func (l *Loop) completed(t EdgeTable, s *stack, o Observed) EdgeTable {
 		if !u.whole() || !r.handsOthers(u, o) {
 			r.Members = append(r.Members, missing...)
 		}
-		r = r.relieved(o)
+		r = r.relieved(o, u.made)
 		switch of := t.served(portsOf(u.Ports, ports)); {
 		case len(r.Members) == 0: // what comes there waits, unless the port is gone
 			r.Ports = slices.DeleteFunc(slices.Clone(r.Ports), func(x compose.PublishedPort) bool {
@@ -201,16 +201,21 @@ func (r Route) handsOthers(u *unit, o Observed) bool {
 }
 
 // relieved is r without the members that are known not to be ready, as long as another
-// one is: they come back with their readiness. Where releases have weights none is taken
-// away, since nobody would be left of its release.
-func (r Route) relieved(o Observed) Route {
+// one is: they come back with their readiness. Where releases have weights, another one of
+// its release has to be, and only those go that the record has in service: nobody else
+// would come back.
+func (r Route) relieved(o Observed, recorded func(Container) bool) Route {
+	weighs := len(r.Weights) > 0
 	unfit := func(m Member) bool {
 		i := slices.IndexFunc(o.Containers, func(c Container) bool { return c.ID == m.Container })
-		return i >= 0 && m.Draining.IsZero() && o.Containers[i].unfit()
+		return i >= 0 && m.Draining.IsZero() && o.Containers[i].unfit() && (!weighs || recorded(o.Containers[i]))
 	}
-	if len(r.Weights) == 0 && slices.ContainsFunc(r.Members, func(m Member) bool { return m.Draining.IsZero() && !unfit(m) }) {
-		r.Members = slices.DeleteFunc(slices.Clone(r.Members), unfit)
+	spared := func(m Member) bool {
+		return slices.ContainsFunc(r.Members, func(x Member) bool {
+			return x.Draining.IsZero() && !unfit(x) && (!weighs || x.Release == m.Release)
+		})
 	}
+	r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(m Member) bool { return unfit(m) && spared(m) })
 	return r
 }
 

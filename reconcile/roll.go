@@ -52,6 +52,7 @@ func (a *attempt) relent(ctx context.Context, result Result) (bool, error) {
 	if err != nil {
 		return false, nil // it counts as what it is
 	}
+	a.lack(result)
 	t, asked := a.toleranceOf(result.Failure, observed)
 	if !asked {
 		return false, nil

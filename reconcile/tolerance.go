@@ -55,7 +55,8 @@ type tolerance struct {
 	failed []string
 	of     int
 	rules  compose.Rolling
-	// still is how long no replica has become ready, limit how long that may last.
+	// still is how long one was waited for and none has become ready, limit how long that
+	// may last.
 	still, limit time.Duration
 }
 
@@ -85,15 +86,14 @@ func (a *attempt) toleranceOf(f *Failure, o Observed) (tolerance, bool) {
 	if !ok || s.OneShot || f.Container == "" || a.verdict.Act == ActKeep || f.Step.Replica.Service != s.Name {
 		return tolerance{}, false
 	}
-	now := a.loop.Now()
-	t := tolerance{failed: a.failures(s.Name), of: a.plan.Changes[s.Name], rules: s.Settings.Update, limit: s.Settings.ProgressTimeout}
+	t := tolerance{failed: a.failures(s.Name), of: a.plan.Changes[s.Name], rules: s.Settings.Update,
+		still: a.lacking(s, o), limit: s.Settings.ProgressTimeout}
 	if a.verdict.Act == ActReturn && a.verdict.Kind != KindRollback {
 		t.rules = s.Settings.Rollback
 	}
 	if !slices.Contains(t.failed, f.Container) {
 		t.failed = append(t.failed, f.Container)
 	}
-	t.still = now.Sub(a.progressed(s, o))
 	return t, t.rules.MaxFailureRatio > 0 || t.rules.OnFailure == compose.FailureContinue
 }
 
@@ -127,23 +127,44 @@ func (a *attempt) tries() []Release {
 	return out
 }
 
-// progressed is since when no other replica of the service has become ready: when the
-// last one that is ready started, or the rollout did.
-func (a *attempt) progressed(s compose.Service, o Observed) time.Time {
-	a.loop.mu.Lock()
-	tries := a.tries()
-	a.loop.mu.Unlock()
-	last := a.release.Started
-	if len(tries) > 0 {
-		last = tries[len(tries)-1].Started
+// lack is how long a replica of a service had been waited for in vain when an execution
+// ended. Holds, delays and whatever else comes before one is waited for is none.
+type lack struct {
+	service string
+	ended   time.Time
+	waited  time.Duration
+}
+
+// lack notes what result lacks. A replica that was ready for as long as may pass without
+// progress, and failed then, was not in vain.
+func (a *attempt) lack(result Result) {
+	failed := result.Failure.Step
+	for service, waited := range result.Waited {
+		declared, _ := a.project.Service(service)
+		held := service == failed.Service && failed.Kind == StepMonitor && waited >= declared.Settings.ProgressTimeout
+		if !held {
+			a.lacks = append(a.lacks, lack{service, a.loop.Now(), waited})
+		}
 	}
+}
+
+// lacking is how long replicas of s have been waited for since the last one that is ready
+// now was started, or in all.
+func (a *attempt) lacking(s compose.Service, o Observed) time.Duration {
+	var last time.Time
 	for _, c := range o.ownedBy(a.stack.name, a.loop.Instance) {
 		good := c.Service == s.Name && c.Spec == s.Hash && readyByItself(c) && c.Findable()
 		if good && c.Release >= a.release.Seq && c.Started.After(last) {
 			last = c.Started
 		}
 	}
-	return last
+	var all time.Duration
+	for _, l := range a.lacks {
+		if l.service == s.Name && l.ended.After(last) {
+			all += l.waited
+		}
+	}
+	return all
 }
 
 // forgive writes down that a replica failed and is replaced by another one: whoever

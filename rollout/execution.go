@@ -110,6 +110,9 @@ func (x *execution) end(c cause) {
 	if c.at.IsZero() {
 		c.at = time.Now()
 	}
+	if len(x.causes) == 0 {
+		x.progress.waited = x.waited(c)
+	}
 	x.causes = append(x.causes, c)
 	x.abort()
 }
@@ -218,7 +221,7 @@ func serves(s reconcile.Step) bool {
 
 // conclude turns what happened into the result. The context is for evidence.
 func (x *execution) conclude(ctx context.Context) reconcile.Result {
-	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed(), Begun: x.begun, Hooks: x.hooks, Served: x.served}
+	result := reconcile.Result{Done: x.done, Containers: x.created, Gates: x.passed(), Begun: x.begun, Hooks: x.hooks, Served: x.served, Waited: x.progress.waited}
 	if x.steps.left == 0 {
 		return result // a cancellation that came too late to end anything
 	}

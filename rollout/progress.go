@@ -16,6 +16,8 @@ type progress struct {
 	// since is when a replica of the service became ready last, or was waited for again: a
 	// canary's hold, or the delay between batches, is no lack of progress.
 	since map[string]time.Time
+	// waited is how long that had lasted when the execution ended early, by service.
+	waited map[string]time.Duration
 }
 
 func newProgress() *progress {
@@ -48,6 +50,25 @@ func (x *execution) made(s reconcile.Step) {
 		x.progress.since[s.Service] = time.Now()
 	}
 	x.rearm()
+}
+
+// waited is how long replicas were waited for until c ended the execution. Of one that
+// became ready and did not stay so, that is since its start.
+func (x *execution) waited(c cause) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	take := func(s reconcile.Step) {
+		if expected(s) {
+			out[s.Service] = max(c.at.Sub(x.progress.since[s.Service]), 0)
+		}
+	}
+	if begun, known := x.started[c.container]; known && c.step.Kind == reconcile.StepMonitor {
+		out[c.step.Service] = c.at.Sub(begun)
+	}
+	take(c.step)
+	for _, t := range x.running {
+		take(t.step)
+	}
+	return out
 }
 
 // rearm sets the timer to when the first service runs out of time.
