@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"davit/compose"
@@ -121,18 +122,43 @@ func (l *Loop) rehearsable(s *stack, in Situation, v Verdict, to *Release, r Dri
 		return WithHint(fmt.Errorf("%w: %s", ErrNotApplicable, where),
 			"--data-compatible, or x-davit.drill.data_compatible, says that each release can work with what the other has written")
 	}
-	v.Act, v.Kind, v.Restore = ActReturn, KindDrill, to
-	plan, err := NewPlan(l.desire(earlier, recordedImages(*to), s, v, in), l.observed, in.Now)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotApplicable, err)
+	v.Act, v.Kind = ActReturn, KindDrill
+	there, back := v, v
+	there.Restore, back.Restore = to, v.Current
+	gaps := map[string]string{}
+	for _, way := range []struct {
+		Desired
+		from Observed
+	}{
+		{l.desire(in.Declared, recordedImages(*v.Current), s, back, in), l.observed.visiting(*v.Current, *to)},
+		{l.desire(earlier, recordedImages(*to), s, there, in), l.observed},
+	} {
+		plan, err := NewPlan(way.Desired, way.from, in.Now)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNotApplicable, err)
+		}
+		maps.Copy(gaps, plan.Gaps)
 	}
-	for _, service := range sortedKeys(plan.Gaps) {
+	for _, service := range sortedKeys(gaps) {
 		if !r.Gaps {
-			return WithHint(fmt.Errorf("%w: %s would be away for a moment: %s", ErrNotApplicable, service, plan.Gaps[service]),
+			return WithHint(fmt.Errorf("%w: %s would be away for a moment: %s", ErrNotApplicable, service, gaps[service]),
 				"--gaps, or x-davit.drill.gaps, says that it may")
 		}
 	}
 	return nil
+}
+
+// visiting is o as a drill that has gone from one release to another would leave it, as far
+// as it matters to who stops before whom on the way back.
+func (o Observed) visiting(from, to Release) Observed {
+	o.Containers = slices.Clone(o.Containers)
+	for i := range o.Containers {
+		c := &o.Containers[i]
+		if rec, there := to.Service(c.Service); there && c.Stack == from.Stack && c.Running() && differs(c.Service, from, to) {
+			c.Spec, c.ImageID = rec.Spec, rec.Image.ID
+		}
+	}
+	return o
 }
 
 // irrevocable says which hook stands between the current release and an earlier one: what

@@ -13,14 +13,38 @@ import (
 // journal forgets in the end, and old news helps nobody.
 const mournable = time.Hour
 
-// mourn has the on_failure hooks of the release that failed last run, beside whatever
-// else is done about the stack: no return waits for them. The caller holds l.mu.
+// mourn has the on_failure hooks of releases that failed run, beside whatever else is
+// done about the stack: no return waits for them. The caller holds l.mu.
 func (l *Loop) mourn(ctx context.Context, s *stack, now time.Time) {
-	r := lastFailed(s.history)
-	if r == nil || l.Journal == nil || s.mourned == r.Seq || now.Sub(r.Finished) > mournable || now.Before(s.mourning.until) {
+	if l.Journal == nil || now.Before(s.mourning.until) {
 		return
 	}
-	s.mourned = r.Seq
+	for _, r := range l.bereaved(s, now) {
+		if !s.mourned[r.Seq] {
+			s.mourned[r.Seq] = true
+			l.seeTo(ctx, s, r)
+		}
+	}
+}
+
+// bereaved are the failed releases whose on_failure hooks are to be seen to: the newest,
+// while it is news, and all of which a container is left. Whatever has come since, a
+// command that was begun does not outlive its timeout, and the rest of its list is run.
+func (l *Loop) bereaved(s *stack, now time.Time) []*Release {
+	var out []*Release
+	if r := lastFailed(s.history); r != nil && now.Sub(r.Finished) <= mournable {
+		out = append(out, r)
+	}
+	for _, c := range l.observed.hooksOf(s.name, l.Instance) {
+		if r := bySeq(s.history, c.Release); r != nil && c.Hook.Phase == HookOnFailure && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// seeTo runs what is left of the on_failure hooks of r. The caller holds l.mu.
+func (l *Loop) seeTo(ctx context.Context, s *stack, r *Release) {
 	p := s.declaredBy(r)
 	if p == nil || !slices.ContainsFunc(p.Services, func(x compose.Service) bool { return len(x.Settings.Hooks.OnFailure) > 0 }) {
 		return
@@ -35,7 +59,7 @@ func (l *Loop) mourn(ctx context.Context, s *stack, now time.Time) {
 			return
 		}
 		s.logger.Warn("hooks of a failed release not all run", "release", release.Seq, "error", err)
-		s.mourned = 0
+		delete(s.mourned, release.Seq)
 		s.mourning.next(l.Now(), lastRetry)
 	})
 }

@@ -301,7 +301,7 @@ func (l *Loop) poke() {
 func (l *Loop) stack(name string) *stack {
 	s, ok := l.stacks[name]
 	if !ok {
-		s = &stack{name: name, trigger: TriggerStartup, logger: l.Logger.With("stack", name)}
+		s = &stack{name: name, trigger: TriggerStartup, logger: l.Logger.With("stack", name), mourned: map[int64]bool{}}
 		if len(l.claims.latest) > 0 && !l.observed.At.IsZero() {
 			s.trigger = TriggerPoll
 		}

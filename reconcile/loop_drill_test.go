@@ -261,12 +261,14 @@ func TestADrillIsRefusedWhereItWouldBeMoreThanARehearsal(t *testing.T) {
 			_ = h.loop.Stop(h.t.Context(), reconcile.ServiceRequest{Stack: "shop", Actor: "bob"})
 			h.pass(time.Second)
 		}, reconcile.DrillRequest{}, "stopped by an operator"},
-		"of what writes data":       {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{Gaps: true}, "db of release #1 would write volume data at /data"},
-		"of what cannot run twice":  {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{DataCompatible: true}, "db would be away for a moment: stop-first"},
-		"past a hook":               {two(web("1.0"), migrates), reconcile.DrillRequest{}, "release #2 v1.1.0 has run an irreversible hook of web since"},
-		"of what may end by itself": {two(strings.Replace(web("1.0"), "unless-stopped", "on-failure", 1), strings.Replace(web("1.1"), "unless-stopped", "on-failure", 1)), reconcile.DrillRequest{}, "web may end by itself"},
-		"of what may end by now":    {two(web("1.0"), strings.Replace(web("1.1"), "unless-stopped", `"no"`, 1)), reconcile.DrillRequest{}, "web may end by itself"},
-		"outside its window":        {two(web("1.0"), "x-davit: {windows: [{deny: \"0 0 * * *\", for: 23h}]}\n"+web("1.0")+"    environment: {A: b}\n"), reconcile.DrillRequest{}, "window opens"},
+		"of what writes data":              {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{Gaps: true}, "db of release #1 would write volume data at /data"},
+		"of what cannot run twice":         {two(fmt.Sprintf(db, "1.0"), fmt.Sprintf(db, "1.1")), reconcile.DrillRequest{DataCompatible: true}, "db would be away for a moment: stop-first"},
+		"of what comes back only by a gap": {two(web("1.0"), web("1.1")+"    x-davit: {order: stop-first}\n"), reconcile.DrillRequest{}, "web would be away for a moment: stop-first: as declared"},
+		"of what Docker publishes since":   {two(web("1.0"), web("1.1")+"    ports: ['80:8080']\n"), reconcile.DrillRequest{}, "web would be away for a moment: stop-first: publishes host port 80 through Docker"},
+		"past a hook":                      {two(web("1.0"), migrates), reconcile.DrillRequest{}, "release #2 v1.1.0 has run an irreversible hook of web since"},
+		"of what may end by itself":        {two(strings.Replace(web("1.0"), "unless-stopped", "on-failure", 1), strings.Replace(web("1.1"), "unless-stopped", "on-failure", 1)), reconcile.DrillRequest{}, "web may end by itself"},
+		"of what may end by now":           {two(web("1.0"), strings.Replace(web("1.1"), "unless-stopped", `"no"`, 1)), reconcile.DrillRequest{}, "web may end by itself"},
+		"outside its window":               {two(web("1.0"), "x-davit: {windows: [{deny: \"0 0 * * *\", for: 23h}]}\n"+web("1.0")+"    environment: {A: b}\n"), reconcile.DrillRequest{}, "window opens"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -213,6 +213,47 @@ func TestOnFailureIsRunOnceAndToldWhichReleaseFailed(t *testing.T) {
 	})
 }
 
+// What was begun keeps to its timeout, and the rest of its list is run, whatever is in the
+// history by then.
+func TestOnFailureIsSeenToTheEndThoughTheAgentEndedAndSomethingNewerCame(t *testing.T) {
+	const tells = "on_failure: [{run: [/app, tell], timeout: 5m}, {run: [/app, wail], timeout: 5m}]"
+	for name, story := range map[string]func(h *host){
+		"a fix": func(h *host) { h.push("v1.2.0", hooked("1.2", tells)); h.pass(2 * time.Second) },
+		"a rollback": func(h *host) {
+			_, _ = h.loop.Rollback(h.t.Context(), reconcile.RollbackRequest{Stack: "shop", Actor: "ann"})
+			h.pass(2 * time.Second)
+		},
+		"a long time": func(h *host) {
+			h.stop()
+			h.pass(2 * time.Hour)
+			h.boot()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				hangs := enginetest.Behaviour{Healthcheck: true, Sick: true, UnhealthyAfter: 5 * time.Second, HooksHang: true}
+				h.image("shop:0.9", healthy())
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.2", healthy())
+				h.image("shop:bad", hangs)
+				h.push("v0.9.0", hooked("0.9", tells))
+				h.pass(time.Minute)
+				h.push("v1.0.0", hooked("1.0", tells))
+				h.pass(time.Minute)
+				h.push("v1.1.0", hooked("bad", tells))
+				h.pass(20 * time.Second)
+				h.expect("begun", h.begun(), "shop-web-on_failure-1-3")
+				story(h)
+				h.stop()
+				h.boot()
+				h.pass(30 * time.Minute)
+				h.expect("begun", h.begun(), "shop-web-on_failure-1-3 shop-web-on_failure-2-3")
+				h.expectNoHooks()
+			})
+		})
+	}
+}
+
 // TestKilledAtAnyMutationNoHookIsRunTwice is the crash test of releases with hooks:
 // the agent dies before and after each mutation, and, in a second round, the containers
 // of its hooks are removed while it is away.

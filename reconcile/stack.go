@@ -74,9 +74,9 @@ type stack struct {
 	drifted string
 	// fixes are the times of recent corrections of drift, for the loop guard.
 	fixes []time.Time
-	// mourned is the failed release whose hooks were seen to, mourning spaces out
+	// mourned are the failed releases whose hooks were seen to, mourning spaces out
 	// attempts to see to them.
-	mourned  int64
+	mourned  map[int64]bool
 	mourning backoff
 	// keepAt is when the keep tags are due to be verified.
 	keepAt time.Time
