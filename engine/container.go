@@ -50,6 +50,7 @@ func observed(c container.InspectResponse) reconcile.Container {
 		ExitCode: c.State.ExitCode, OOMKilled: c.State.OOMKilled, Restarts: c.RestartCount,
 		Created: moment(c.Created), Started: moment(c.State.StartedAt), Finished: moment(c.State.FinishedAt), Process: c.State.Pid,
 		Restart:   restartWords(c.HostConfig.RestartPolicy),
+		Grace:     graceOf(c.Config),
 		Limits:    reconcile.Limits{Memory: c.HostConfig.Memory, NanoCPUs: c.HostConfig.NanoCPUs},
 		Endpoints: map[string]reconcile.Endpoint{},
 		Volumes:   map[string]string{},

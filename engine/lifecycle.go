@@ -90,10 +90,7 @@ func (e *Engine) Stop(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	grace := defaultGrace
-	if t := found.Config.StopTimeout; t != nil {
-		grace = time.Duration(*t) * time.Second
-	}
+	grace := graceOf(found.Config)
 	limit := grace + e.timeout
 	if grace < 0 { // wait for ever, says the container; nobody does
 		limit = e.pull
@@ -103,6 +100,15 @@ func (e *Engine) Stop(ctx context.Context, id string) error {
 	return e.doWithin(ctx, limit, "stop container "+id, func(ctx context.Context, c *client.Client) error {
 		return c.ContainerStop(ctx, id, container.StopOptions{})
 	})
+}
+
+// graceOf is how long the engine waits between a stop's signal and the kill; negative for
+// ever.
+func graceOf(c *container.Config) time.Duration {
+	if t := c.StopTimeout; t != nil {
+		return time.Duration(*t) * time.Second
+	}
+	return defaultGrace
 }
 
 // Remove removes a stopped container and never its volumes. One that is gone, or

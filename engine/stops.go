@@ -25,9 +25,16 @@ type signalled struct {
 	sure bool
 }
 
-// signalLasts is how long after a bare signal an end is put down to it. A process
-// may take a signal for something else and end much later by itself.
+// signalLasts is how long after a bare signal an end is put down to it, or for as long as
+// the container may take to stop. A process may take a signal for something else and end
+// much later by itself.
 const signalLasts = time.Minute
+
+// explains reports whether the signal may be why the container ends at that time: nobody
+// can tell a stop's from a bare one before the engine says that the stop is complete.
+func (s *signalled) explains(c reconcile.Container, at time.Time) bool {
+	return s.ends && (c.Grace < 0 || at.Sub(s.at) < max(signalLasts, c.Grace+defaultGrace))
+}
 
 func newStops() stops {
 	return stops{mu: &sync.Mutex{}, ids: map[string]bool{}, byHand: map[string]*signalled{}}
@@ -113,7 +120,7 @@ func (s stops) ending(c reconcile.Container, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sign := s.byHand[c.ID]
-	return c.State == reconcile.Running && sign != nil && sign.ends && !sign.at.Before(c.Started) && now.Sub(sign.at) < signalLasts
+	return c.State == reconcile.Running && sign != nil && !sign.at.Before(c.Started) && sign.explains(c, now)
 }
 
 // ended reports whether somebody else's signal ended the container.
@@ -127,5 +134,5 @@ func (s stops) ended(c reconcile.Container) bool {
 	if sign == nil || sign.at.Before(c.Started) {
 		return false
 	}
-	return sign.stopped || sign.ends && c.Finished.Sub(sign.at) < signalLasts
+	return sign.stopped || sign.explains(c, c.Finished)
 }

@@ -62,18 +62,22 @@ func TestWhoIsAboutToEndAContainer(t *testing.T) {
 		state reconcile.ContainerState
 		after time.Duration
 		want  bool
+		grace time.Duration
 	}{
-		"nobody":                      {func(stops) {}, reconcile.Running, 0, false},
-		"somebody":                    {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, 30 * time.Second, true},
-		"somebody, in vain":           {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, time.Minute, false},
-		"somebody, and it has ended":  {func(s stops) { s.killed("a", killed, true) }, reconcile.Exited, time.Second, false},
-		"nobody, it was a reload":     {func(s stops) { s.killed("a", killed, false) }, reconcile.Running, time.Second, false},
-		"nobody, it was started anew": {func(s stops) { s.killed("a", started.Add(-time.Second), true) }, reconcile.Running, 0, false},
-		"this process":                {func(s stops) { s.stop("a"); s.killed("a", killed, true) }, reconcile.Running, time.Second, false},
+		"nobody":                      {func(stops) {}, reconcile.Running, 0, false, 0},
+		"somebody, with time":         {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, 5 * time.Minute, true, 5 * time.Minute},
+		"somebody, for all time":      {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, time.Hour, true, -time.Second},
+		"somebody, past its time":     {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, 6 * time.Minute, false, 5 * time.Minute},
+		"somebody":                    {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, 30 * time.Second, true, 0},
+		"somebody, in vain":           {func(s stops) { s.killed("a", killed, true) }, reconcile.Running, time.Minute, false, 0},
+		"somebody, and it has ended":  {func(s stops) { s.killed("a", killed, true) }, reconcile.Exited, time.Second, false, 0},
+		"nobody, it was a reload":     {func(s stops) { s.killed("a", killed, false) }, reconcile.Running, time.Second, false, 0},
+		"nobody, it was started anew": {func(s stops) { s.killed("a", started.Add(-time.Second), true) }, reconcile.Running, 0, false, 0},
+		"this process":                {func(s stops) { s.stop("a"); s.killed("a", killed, true) }, reconcile.Running, time.Second, false, 0},
 	} {
 		s := newStops()
 		c.did(s)
-		if got := s.ending(reconcile.Container{ID: "a", State: c.state, Started: started}, killed.Add(c.after)); got != c.want {
+		if got := s.ending(reconcile.Container{ID: "a", State: c.state, Started: started, Grace: c.grace}, killed.Add(c.after)); got != c.want {
 			t.Errorf("%s: by hand: %t, want %t", name, got, c.want)
 		}
 	}

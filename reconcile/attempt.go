@@ -129,7 +129,7 @@ func (a *attempt) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	observed, err := a.loop.Engine.Observe(ctx)
+	observed, err := a.look(ctx)
 	if err != nil {
 		return err
 	}

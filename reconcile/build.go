@@ -108,7 +108,7 @@ func (a *attempt) rebuilt(ctx context.Context) (Plan, error) {
 		a.images[rec.Name], rec.Image = image, image
 	}
 	a.release.Hash = releaseHash(a.release.Spec, a.images)
-	observed, err := a.loop.Engine.Observe(ctx)
+	observed, err := a.look(ctx)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"davit/engine/enginetest"
 	"davit/reconcile"
 )
 
@@ -239,6 +240,39 @@ func TestAnOperatorRestartsAStackWithoutAGapWhereThatIsPossible(t *testing.T) {
 		h.expect("running in the end", h.running(), "db/2 db:1, web/2 shop:1.0")
 		if err := h.loop.Restart(t.Context(), reconcile.ServiceRequest{Stack: "shop", Service: "nope", Actor: "ann"}); err == nil {
 			t.Error("a service that is not there was restarted")
+		}
+	})
+}
+
+func TestWhatIsStoppedWhileACorrectionWaitsStaysSo(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.stop()
+		h.adjust = func(o *reconcile.Options) { o.Parallel = 1 }
+		h.boot()
+		h.image("shop:1.0", healthy())
+		h.image("db:1", healthy())
+		h.image("blog:1.0", healthy())
+		h.image("blog:1.1", enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Minute})
+		blog := func(tag string) string { return "services:\n  blog: {image: \"blog:" + tag + "\"}\n" }
+		h.declareStacks(map[string]string{"shop": pair, "blog": blog("1.0")})
+		h.pass(time.Minute)
+		h.declareStacks(map[string]string{"shop": pair, "blog": blog("1.1")})
+		h.pass(5 * time.Second)
+		h.engine.RemoveByHand(h.only("db").ID)
+		h.pass(5 * time.Second)
+		web := h.only("web").ID
+		h.engine.StopByHand(web)
+		h.pass(5 * time.Minute)
+		h.only("db")
+		if h.by()["shop-web-1"].Running() || h.status().WaitingFor != "stopped by operator: web/1" {
+			t.Errorf("%+v\n%s", h.status(), h.story())
+		}
+		if err := h.loop.Start(t.Context(), reconcile.ServiceRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		if h.only("web").ID != web {
+			t.Errorf("another one was made\n%s", h.story())
 		}
 	})
 }

@@ -86,6 +86,12 @@ func (l *Loop) send(s *stack, e errand, r ServiceRequest) {
 // unstop forgets what is stopped of the services. The caller holds l.mu.
 func (l *Loop) unstop(ctx context.Context, s *stack, services []string) error {
 	kept := slices.DeleteFunc(slices.Clone(s.controls.Stops), func(x Stop) bool { return slices.Contains(services, x.Service) })
+	if s.lifted == nil {
+		s.lifted = map[string]time.Time{}
+	}
+	for _, name := range services {
+		s.lifted[name] = l.Now()
+	}
 	return l.setStops(ctx, s, kept)
 }
 

@@ -60,6 +60,9 @@ type Container struct {
 	// Restart is the restart policy in Compose's words: "no", "always",
 	// "unless-stopped", "on-failure" or "on-failure:3".
 	Restart string
+	// Grace is how long it is given to end between the signal that asks for it and a kill;
+	// negative for ever.
+	Grace time.Duration
 	// Limits are those that it has now.
 	Limits Limits
 	// Endpoints are its networks, by engine name.

@@ -165,7 +165,7 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if v.Sync != SyncSuspended {
 		l.mourn(ctx, s, now)
 	}
-	if err := l.noteStops(ctx, s); err != nil {
+	if err := l.noteStops(ctx, s, l.observed); err != nil {
 		return l.trouble(s, err, now)
 	}
 	if halt := halting(s.name, l.Instance, s.controls.Stops, l.observed); v.Act != ActNothing && !halt.Empty() {

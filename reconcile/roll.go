@@ -74,7 +74,7 @@ func (a *attempt) replan(ctx context.Context, pause *backoff) (Plan, error) {
 		if err := sleep(ctx, pause.until.Sub(a.loop.Now())); err != nil {
 			return Plan{}, err
 		}
-		observed, err := a.loop.Engine.Observe(ctx)
+		observed, err := a.look(ctx)
 		if err != nil {
 			return Plan{}, err
 		}

@@ -70,6 +70,9 @@ type stack struct {
 	errand *errand
 	// restarts are the orders to replace what was made before, by service.
 	restarts map[string]restart
+	// lifted is when an operator last said of a service that it is to run: what was stopped
+	// before is not to stay so.
+	lifted map[string]time.Time
 	// drifted is the drift that was reported and is not corrected, "" for none.
 	drifted string
 	// fixes are the times of recent corrections of drift, for the loop guard.

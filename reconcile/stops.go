@@ -22,13 +22,13 @@ func stopped(stops []Stop, service, container string) bool {
 // noteStops writes down what somebody stopped of the current release, which is a
 // wish to be respected after a restart of the agent too, and forgets the stops that
 // are over. The caller holds l.mu.
-func (l *Loop) noteStops(ctx context.Context, s *stack) error {
+func (l *Loop) noteStops(ctx context.Context, s *stack, o Observed) error {
 	now := current(s.history)
 	if now == nil {
 		return nil
 	}
 	content, failed := lastContent(s.history), failedContainers(s.history)
-	owned := l.observed.ownedBy(s.name, l.Instance)
+	owned := o.ownedBy(s.name, l.Instance)
 	var kept []Stop
 	for _, stop := range s.controls.Stops {
 		over, why := stop.over(content, owned)
@@ -40,6 +40,9 @@ func (l *Loop) noteStops(ctx context.Context, s *stack) error {
 	}
 	for _, c := range owned {
 		rec, _ := now.Service(c.Service)
+		if !c.Finished.After(s.lifted[c.Service]) {
+			continue // somebody has said since that it is to run
+		}
 		if _, gone := failed[c.ID]; gone || !c.StopByHand || c.State != Exited || rec.Spec != c.Spec || rec.Image.ID != c.ImageID || stopped(kept, c.Service, c.ID) {
 			continue
 		}
@@ -47,6 +50,18 @@ func (l *Loop) noteStops(ctx context.Context, s *stack) error {
 		l.event(s, EventStopped, SeverityWarning, fmt.Sprintf("%s was stopped by an operator and stays so until it is started, or the next release", replicaOf(c)))
 	}
 	return l.setStops(ctx, s, kept)
+}
+
+// look observes. What an operator has stopped since the pass is noted for a correction,
+// which would start it again.
+func (a *attempt) look(ctx context.Context) (Observed, error) {
+	observed, err := a.loop.Engine.Observe(ctx)
+	if err != nil || a.verdict.Act != ActKeep {
+		return observed, err
+	}
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	return observed, a.loop.noteStops(ctx, a.stack, observed)
 }
 
 // setStops stores what is stopped, if that is news. The caller holds l.mu.

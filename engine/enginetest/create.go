@@ -74,7 +74,7 @@ func (e *Engine) build(r reconcile.CreateRequest) (*container, error) {
 	c.face = reconcile.Container{
 		Name: r.Create.Name, Stack: r.Project.Name, Service: r.Service.Name, Number: r.Number,
 		Instance: e.instance, Release: r.Release, Spec: r.Service.Hash, Version: r.Version,
-		ImageRef: ref, ImageID: p.id, Restart: restart, Limits: reconcile.LimitsOf(cfg),
+		ImageRef: ref, ImageID: p.id, Restart: restart, Grace: c.grace, Limits: reconcile.LimitsOf(cfg),
 		ConfigHash: r.Service.ConfigHash, WorkingDir: r.Project.WorkingDir, ConfigFiles: r.Project.ConfigFiles(),
 		Endpoints: map[string]reconcile.Endpoint{}, Volumes: map[string]string{}, Borrows: borrows(r),
 		Edge:   slices.Clone(r.Create.Edge),
