@@ -55,6 +55,17 @@ func (f Finding) after(before Finding) Finding {
 	return before
 }
 
+// meanwhile is what there is to say of f while time has to pass anyway.
+func (f *Finding) meanwhile() string {
+	switch {
+	case f == nil || f.Reason == "":
+		return ""
+	case f.Outcome == AnalysisInconclusive, f.Outcome == AnalysisError:
+		return ", then for somebody to promote or abort it: " + f.Reason
+	}
+	return "; so far: " + f.Reason
+}
+
 // comparison is what the analysis of s is about.
 func (a *attempt) comparison(s Step) Comparison {
 	c := Comparison{Stack: a.stack.name, Service: s.Service, Hold: s.Hold.For}

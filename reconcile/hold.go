@@ -180,7 +180,7 @@ func (h CanaryHold) rule(st CanaryState, f *Finding, now time.Time) (Ruling, sus
 	case st.Promoted != "":
 		return Ruling{Reason: "promoted by " + st.Promoted}, suspense{}
 	case now.Before(over):
-		return Ruling{}, suspense{waits: fmt.Sprintf("the end of its hold at %s", over.UTC().Format(time.TimeOnly)), left: over.Sub(now)}
+		return Ruling{}, suspense{waits: "the end of its hold at " + over.UTC().Format(time.TimeOnly) + f.meanwhile(), left: over.Sub(now)}
 	case f != nil && (f.Outcome == AnalysisInconclusive || f.Outcome == AnalysisError):
 		somebody.waits += ": " + f.Reason
 		return Ruling{}, somebody

@@ -75,7 +75,11 @@ func TestAnAnalysisDecidesBetweenSteps(t *testing.T) {
 				h.stop()
 				h.boot()
 				h.push("v1.1.0", analysedOf("1.1"))
-				h.pass(65 * time.Second)
+				h.pass(30 * time.Second)
+				if got := h.rollout(); !strings.HasSuffix(got, "; so far: 12 of 50 requests") {
+					t.Errorf("in the middle of its hold the status says %q", got)
+				}
+				h.pass(35 * time.Second)
 				if name != "failed" && h.rollout() != "canary step 1 of 3, holding, 5 %, waits for its analysis: 12 of 50 requests" {
 					t.Errorf("the status says %q", h.rollout())
 				}

@@ -38,7 +38,9 @@ func withJudged(t *testing.T, findings []reconcile.Finding, f func(t *testing.T,
 func TestEachBatchIsJudgedBesideWhatIsLeft(t *testing.T) {
 	withJudged(t, []reconcile.Finding{{Outcome: reconcile.AnalysisPassed}}, func(t *testing.T, h *host, analyst *scripted) {
 		h.push("v1.1.0", judgedOf("1.1"))
-		h.pass(20 * time.Second)
+		h.pass(time.Second)
+		h.expect("rollout", h.rollout(), "starting, 1 of 3 replicas, waits for web/4: healthcheck within 2m")
+		h.pass(19 * time.Second)
 		h.expect("running", h.running(), "web/2 shop:1.0, web/3 shop:1.0, web/4 shop:1.1")
 		if got := h.rollout(); !strings.HasPrefix(got, "holding, 1 of 3 replicas, waits for the end of its hold at ") {
 			t.Errorf("the status says %q", got)
@@ -56,6 +58,17 @@ func TestEachBatchIsJudgedBesideWhatIsLeft(t *testing.T) {
 		if last := analyst.asked[len(analyst.asked)-1].Analysis.Metrics[0]; last.OverStable != nil || last.Max == nil {
 			t.Errorf("with nothing to compare with it asks for %+v", last)
 		}
+	})
+}
+
+func TestTheStatusOfASetThatIsJudgedIsThatOfItsStrategy(t *testing.T) {
+	withJudged(t, []reconcile.Finding{{Outcome: reconcile.AnalysisInconclusive, Reason: "no data"}}, func(t *testing.T, h *host, _ *scripted) {
+		h.push("v1.1.0", strings.Replace(judgedOf("1.1"), "{monitor", "{strategy: blue-green, monitor", 1))
+		h.pass(time.Second)
+		h.expect("rollout", h.rollout(), "starting, 1 of 3 replicas, waits for web/4: healthcheck within 2m")
+		h.pass(time.Hour)
+		h.expect("rollout", h.rollout(), "holding, 3 of 3 replicas, waits for somebody to promote or abort it: no data")
+		h.expect("strategy", h.status().Services[0].Rollout.Strategy, "blue-green")
 	})
 }
 

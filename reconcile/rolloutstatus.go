@@ -9,7 +9,7 @@ import (
 
 // RolloutStatus is where a service is that goes from one release to another.
 type RolloutStatus struct {
-	// Strategy is how: "rolling", "recreate" or "canary".
+	// Strategy is how: "rolling", "recreate", "canary" or "blue-green".
 	Strategy string `json:"strategy"`
 	// Phase of a canary is "starting" while replicas of the new release come up, "holding"
 	// while its weight stays, "promoting" after the last hold, and "interrupted" while
@@ -59,9 +59,9 @@ func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutSta
 	if s.work != nil {
 		h = s.work.canaries[service]
 	}
-	if h == nil && s.work != nil && s.work.course != nil {
+	if s.work != nil && s.work.course != nil && (h == nil || h.hold.Batch && !h.open) {
 		if rolls := s.work.course.status(service); rolls != nil {
-			rolls.Weight = s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance))
+			rolls.Weight, rolls.Batch = s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance)), h != nil
 			return rolls
 		}
 	}
@@ -75,22 +75,19 @@ func (l *Loop) rolloutStatus(s *stack, service string, now *Release) *RolloutSta
 		return out
 	}
 	out.Step, out.Steps, out.WaitingFor, out.Since, out.Batch = h.hold.Step, h.hold.Of, h.waits, h.since, h.hold.Batch
-	if h.hold.Batch {
-		out.Strategy = compose.StrategyRolling.String()
-		out.Weight = s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance))
-	}
+	declared, _ := s.work.course.plan.Project.Service(service)
+	out.Strategy = declared.Settings.Strategy.String()
 	switch {
-	case h.hold.Batch && !h.open:
-		out.Phase, out.Step = "starting", h.hold.Of-h.left
-	case h.hold.Batch:
-		out.Phase = "holding"
+	case h.open && h.hold.Batch:
+		out.Phase, out.Weight = "holding", s.work.course.weight(service, route, l.observed.ownedBy(s.name, l.Instance))
 	case h.open:
 		out.Phase, out.Weight = "holding", h.hold.Weight
+	case h.hold.Batch:
+		return nil // all that is left is cleared away
 	case h.left == 0:
 		out.Phase, out.Step = "promoting", h.hold.Of
 	default:
-		out.Phase = "starting"
-		out.Step = h.hold.Of - h.left
+		out.Phase, out.Step = "starting", h.hold.Of-h.left
 	}
 	return out
 }

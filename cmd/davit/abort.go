@@ -3,6 +3,6 @@ package main
 import "github.com/spf13/cobra"
 
 func abortVerb(c *console) *cobra.Command {
-	return orderVerb(c, order{verb: "abort", said: "the canary of %s is aborted: all traffic goes back"},
-		"Put an end to a canary: all traffic goes back, and its content is held")
+	return orderVerb(c, order{verb: "abort", said: "what was under way of %s is aborted and goes back"},
+		"Put an end to a release or a drill under way: it goes back, and new content is held")
 }
