@@ -52,11 +52,12 @@ type Engine struct {
 	// making serialises what the engine lets one do twice under one name.
 	making sync.Mutex
 	// building has room for one build.
-	building chan struct{}
-	seen     cache
-	ours     stops
-	exams    exams
-	asked    apart
+	building  chan struct{}
+	seen      cache
+	ours      stops
+	exams     exams
+	lingerers lingerers
+	asked     apart
 	// volumes remembers inspects of volumes.
 	volumes volumeCache
 }
@@ -80,6 +81,7 @@ func New(o Options) (*Engine, error) {
 		seen:      newCache(),
 		ours:      newStops(),
 		exams:     newExams(),
+		lingerers: newLingerers(),
 		volumes:   newVolumeCache(),
 	}
 	c, err := e.dial()

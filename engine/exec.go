@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
@@ -25,7 +26,9 @@ const execAgain = 50 * time.Millisecond
 
 // Run runs a hook's command in a running container and waits for its end. A command
 // that fails, or does not end in time, is a *reconcile.HookFailure; what does not end
-// goes on running, for the engine cannot stop it.
+// goes on running, for the engine cannot stop it. Its time counts from when the engine has
+// taken it: that an engine is slow to begin it is another error, and says nothing of it. The
+// command of a probe is not run again before the one that did not end has.
 func (e *Engine) Run(ctx context.Context, id string, h reconcile.Hook) error {
 	what := fmt.Sprintf("run %s hook in container %s", h.Phase, id)
 	found, err := e.inspect(ctx, id)
@@ -35,16 +38,10 @@ func (e *Engine) Run(ctx context.Context, id string, h reconcile.Hook) error {
 	x := execution{id: found.ID, hook: h, tty: found.Config.Tty, output: &ending{limit: maxHookOutput}}
 	// The hook's own time is up before the request's.
 	err = e.doWithin(ctx, h.Timeout+e.timeout, what, func(ctx context.Context, c *client.Client) error {
-		timed, cancel := context.WithTimeoutCause(ctx, h.Timeout, errHookTime)
-		defer cancel()
-		code, err := x.run(timed, c)
-		switch {
-		case errors.Is(context.Cause(timed), errHookTime):
-			return &reconcile.HookFailure{TimedOut: h.Timeout, Output: x.said()}
-		case err == nil && code != 0:
-			return &reconcile.HookFailure{ExitCode: code, Output: x.said()}
+		if h.Phase == reconcile.HookProbe {
+			return e.lingerers.once(ctx, c, &x)
 		}
-		return err
+		return x.outcome(ctx, c)
 	})
 	var failed *reconcile.HookFailure
 	if errors.As(err, &failed) {
@@ -53,7 +50,10 @@ func (e *Engine) Run(ctx context.Context, id string, h reconcile.Hook) error {
 	return err
 }
 
-var errHookTime = errors.New("the hook's time is up")
+var (
+	errHookTime = errors.New("the hook's time is up")
+	errUnbegun  = errors.New("the engine has not begun the command")
+)
 
 // execution is one command in one container.
 type execution struct {
@@ -61,6 +61,19 @@ type execution struct {
 	hook   reconcile.Hook
 	tty    bool
 	output *ending
+	// exec is the engine's name for it, once it has one; open is true when its time was up
+	// and it ran, or was about to.
+	exec string
+	open bool
+}
+
+// outcome runs the command and judges how it ended.
+func (x *execution) outcome(ctx context.Context, c *client.Client) error {
+	code, err := x.run(ctx, c)
+	if err == nil && code != 0 {
+		return &reconcile.HookFailure{ExitCode: code, Output: x.said()}
+	}
+	return err
 }
 
 func (x *execution) run(ctx context.Context, c *client.Client) (code int, err error) {
@@ -71,14 +84,29 @@ func (x *execution) run(ctx context.Context, c *client.Client) (code int, err er
 	if err != nil {
 		return 0, err
 	}
-	if err := x.attach(ctx, c, made.ID); err != nil {
+	x.exec = made.ID
+	stream, err := c.ContainerExecAttach(ctx, x.exec, container.ExecAttachOptions{Tty: x.tty})
+	if err != nil {
+		return 0, err
+	}
+	defer stream.Close()
+	timed, cancel := context.WithTimeoutCause(ctx, x.hook.Timeout, errHookTime)
+	defer cancel()
+	code, err = x.await(timed, c, stream)
+	if err != nil && errors.Is(context.Cause(timed), errHookTime) {
+		return x.late(ctx, c)
+	}
+	return code, err
+}
+
+// await reads what the command prints until it closes its output, and waits for its end.
+func (x *execution) await(ctx context.Context, c *client.Client, stream types.HijackedResponse) (code int, err error) {
+	if err := x.read(ctx, stream); err != nil {
 		return 0, err
 	}
 	for {
-		now, err := c.ContainerExecInspect(ctx, made.ID)
+		now, err := x.inspect(ctx, c)
 		switch {
-		case errdefs.IsNotFound(err): // an engine that restarts forgets it
-			return 0, unavailable(err)
 		case err != nil:
 			return 0, err
 		case !now.Running:
@@ -92,13 +120,7 @@ func (x *execution) run(ctx context.Context, c *client.Client) (code int, err er
 	}
 }
 
-// attach starts the command and reads what it prints until it closes its output.
-func (x *execution) attach(ctx context.Context, c *client.Client, exec string) error {
-	stream, err := c.ContainerExecAttach(ctx, exec, container.ExecAttachOptions{Tty: x.tty})
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
+func (x *execution) read(ctx context.Context, stream types.HijackedResponse) (err error) {
 	// The stream knows nothing of ctx.
 	stop := context.AfterFunc(ctx, stream.Close)
 	defer stop()
@@ -111,6 +133,32 @@ func (x *execution) attach(ctx context.Context, c *client.Client, exec string) e
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// inspect is the command as the engine knows it.
+func (x *execution) inspect(ctx context.Context, c *client.Client) (container.ExecInspect, error) {
+	now, err := c.ContainerExecInspect(ctx, x.exec)
+	if errdefs.IsNotFound(err) { // an engine that restarts forgets it
+		err = unavailable(err)
+	}
+	return now, err
+}
+
+// late is how a command stands whose time is up. The engine accepts one before it begins
+// it, and one that has ended may only not have been told of yet.
+func (x *execution) late(ctx context.Context, c *client.Client) (code int, err error) {
+	now, err := x.inspect(ctx, c)
+	switch {
+	case err != nil:
+		return 0, err
+	case now.Pid == 0 && now.ExitCode == 0:
+		x.open = now.Running // about to begin
+		return 0, unavailable(fmt.Errorf("%w after %s", errUnbegun, x.hook.Timeout))
+	case now.Running:
+		x.open = true
+		return 0, &reconcile.HookFailure{TimedOut: x.hook.Timeout, Output: x.said()}
+	}
+	return now.ExitCode, nil
 }
 
 // said is the end of the output as valid text.

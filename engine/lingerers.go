@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+)
+
+// lingerers remembers the commands of probes that have not ended, by container and
+// command. Nobody can end them, and one more in each interval would fill their container
+// with processes, and the engine with work that it does not get done.
+type lingerers struct {
+	mu    *sync.Mutex
+	execs map[[2]string]string // the engine's names for them
+}
+
+func newLingerers() lingerers { return lingerers{mu: &sync.Mutex{}, execs: map[[2]string]string{}} }
+
+// once runs x, unless the same command still runs from an earlier look: then it has not
+// ended in time this time either.
+func (l lingerers) once(ctx context.Context, c *client.Client, x *execution) error {
+	key := [2]string{x.id, strings.Join(x.hook.Command, "\x00")}
+	l.mu.Lock()
+	earlier := l.execs[key]
+	l.mu.Unlock()
+	if earlier != "" {
+		before := *x
+		before.exec = earlier
+		_, err := before.late(ctx, c)
+		if before.open || err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+		l.keep(key, "")
+	}
+	err := x.outcome(ctx, c)
+	if x.open {
+		l.keep(key, x.exec)
+	}
+	return err
+}
+
+// keep notes the engine's name for the command that is open, "" for none.
+func (l lingerers) keep(key [2]string, exec string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if delete(l.execs, key); exec != "" {
+		l.execs[key] = exec
+	}
+}
+
+// keepOnly forgets the commands in every container that is not in the list.
+func (l lingerers) keepOnly(list []container.Summary) {
+	ids := map[string]bool{}
+	for _, s := range list {
+		ids[s.ID] = true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.execs, func(key [2]string, _ string) bool { return !ids[key[0]] })
+}
