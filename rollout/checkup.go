@@ -24,13 +24,17 @@ type pace struct {
 	over bool
 }
 
-// take takes the end of a look into account. An engine that does not let one look, or a
-// check that hangs, which nobody can end, is not asked again.
+// take takes the end of a look into account. An engine that does not let one look is not
+// asked again, nor is a check run again that hangs, which nobody can end.
 func (p *pace) take(err error, begun, now time.Time) {
 	p.pause = max(checkupMin, min(2*p.pause, checkupMax))
 	p.next = now.Add(max(p.pause, now.Sub(begun)))
 	var failed *reconcile.HookFailure
-	p.over = err == nil || !errors.As(err, &failed) || failed.TimedOut > 0
+	if errors.As(err, &failed) {
+		p.over = failed.TimedOut > 0
+		return
+	}
+	p.over = err == nil || !circumstantial(err)
 }
 
 // checkup has the health check of one gate's container run for as long as the engine has

@@ -59,6 +59,24 @@ func TestAHealthCheckThatHangsOrMayNotBeRunIsLeftToTheEngine(t *testing.T) {
 	}
 }
 
+func TestAnEngineThatIsBusyIsAskedForAnExaminationAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted()
+		s.lives["web/1"] = healthyAfter(30 * sec)
+		s.examine = func(_ context.Context, age time.Duration) error {
+			if age < 3*sec {
+				return reconcile.ErrEngineUnavailable
+			}
+			return nil
+		}
+		begun := time.Now()
+		r := gate(t, executor(s), s, reconcile.Gate{Timeout: time.Hour})
+		if took := time.Since(begun); r.Err != nil || r.Failure != nil || took > 3*sec+checkupMax+pollMax {
+			t.Errorf("able to look after 3s, noticed after %v: %+v", took, r)
+		}
+	})
+}
+
 func TestNobodyExaminesWhatTheEngineHasAVerdictOf(t *testing.T) {
 	for name, live := range map[string]life{
 		"healthy": healthyAfter(0), "unhealthy": unhealthyAfter(0), "without a health check": running,
