@@ -169,7 +169,7 @@ func healthy(r *rig) {
 
 func examines(r *rig) {
 	r.networks()
-	image := r.Image(r.T, r.Project+":examined", Behaviour{Healthcheck: true, CheckedEvery: time.Hour, HealthyAfter: 300 * time.Millisecond})
+	image := r.Image(r.T, r.Project+":examined", Behaviour{Healthcheck: true, CheckedEvery: time.Hour, HealthyAfter: 3 * time.Second})
 	id := r.create(r.request(r.service(nil), image, 1))
 	r.start(id)
 	var failed *reconcile.HookFailure
