@@ -19,7 +19,9 @@ func (a *attempt) succeed(ctx context.Context, result Result) error {
 	r.Outcome, r.Finished = Succeeded, a.loop.Now()
 	r.Recovery = a.recovery(r, result)
 	a.account(ctx, &r, result)
-	a.discarded(&r)
+	for i := range r.Services {
+		a.discarded(&r.Services[i])
+	}
 	r.withHooks(result.Hooks)
 	a.finish(ctx, r)
 	a.healedNow(ctx)

@@ -42,15 +42,18 @@ func dataOf(history []Release) map[string][]map[string]string {
 	return out
 }
 
-// service are the attempts that did not succeed, and the containers that good
-// releases ran.
+// service are the attempts at something that was not proven before and did not succeed,
+// and the containers that were in service. What a correction makes, and what a drill brings
+// back, runs proven content: it serves once it has passed its gate, whatever becomes of the
+// rest.
 func service(history []Release) (unproven map[int64]bool, served map[string]bool) {
 	unproven, served = map[int64]bool{}, map[string]bool{}
 	for _, r := range history {
-		unproven[r.Seq] = r.Outcome != Succeeded && r.Outcome != OutcomeRunning
+		unproven[r.Seq] = r.Outcome != Succeeded && r.Outcome != OutcomeRunning && r.Kind != KindDriftFix
+		proven := r.Good() || r.Kind == KindDriftFix || r.Kind == KindDrill && r.Outcome == Succeeded
 		for _, s := range r.Services {
 			for _, id := range s.Containers {
-				served[id] = served[id] || r.Good()
+				served[id] = served[id] || proven && !slices.Contains(s.Failed, id)
 			}
 		}
 	}

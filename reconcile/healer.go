@@ -119,21 +119,22 @@ func (a *attempt) healedNow(ctx context.Context) {
 // discarded adds to the record the containers that others have replaced because something
 // was wrong with them: nobody is to start them again. What was well again before it came to
 // that runs on.
-func (a *attempt) discarded(r *Release) {
+func (a *attempt) discarded(rec *ServiceRecord) {
 	for _, one := range a.first.healed() {
-		for i := range r.Services {
-			rec, id := &r.Services[i], one.Replica.ID
-			if one.Replaced && rec.Name == one.Replica.Service && !slices.Contains(slices.Concat(rec.Failed, rec.Containers), id) {
-				rec.Failed = append(rec.Failed, id)
-			}
+		id := one.Replica.ID
+		if one.Replaced && rec.Name == one.Replica.Service && !slices.Contains(slices.Concat(rec.Failed, rec.Containers), id) {
+			rec.Failed = append(rec.Failed, id)
 		}
 	}
 }
 
 // unhealed adds to the record the container that was made to take the place of another
-// one and failed itself.
+// one and failed itself; and what was replaced of services whose successors are ready.
 func (a *attempt) unhealed(rec *ServiceRecord, result Result) {
 	f := result.Failure
+	if _, ready := result.Gates[rec.Name]; ready && rec.Name != f.Step.Service {
+		a.discarded(rec)
+	}
 	if a.first.heals(rec.Name) && rec.Name == f.Step.Service && created(result, f.Container) && !slices.Contains(rec.Failed, f.Container) {
 		rec.Failed = append(rec.Failed, f.Container)
 	}

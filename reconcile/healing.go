@@ -91,11 +91,10 @@ func (p *planner) ended(u *unit, c Container) string {
 	if u.completed(c) || c.StopByHand || p.desired.Previous == nil {
 		return ""
 	}
-	rec, _ := p.desired.Previous.Service(u.Name)
 	stopped := p.dismissed(c) || c.Restart != declaredRestart(u.Config)
 	given := p.desired.healing(u.Name).GivenUp
 	seen := c.Finished.After(p.answering) || !given.IsZero() && !c.Finished.After(given)
-	if stopped || !seen || !slices.Contains(rec.Containers, c.ID) {
+	if stopped || !seen || p.neverServed(c) {
 		return ""
 	}
 	return c.End()

@@ -226,6 +226,33 @@ func TestAnOperatorsWordEndsADrill(t *testing.T) {
 	})
 }
 
+func TestWhatADrillHasBroughtBackInTwoAttemptsIsLookedAfter(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		for _, tag := range []string{"1.0", "1.1"} {
+			h.image("shop:"+tag, enginetest.Behaviour{Healthcheck: true, HealthyAfter: 10 * time.Second})
+		}
+		for i, tag := range []string{"1.0", "1.1"} {
+			h.push(fmt.Sprintf("v1.%d.0", i), alive(tag, ", standby: {for: 0s}"))
+			h.pass(time.Minute)
+		}
+		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(11800 * time.Millisecond)
+		h.engine.RemoveByHand(h.by()["shop-web-2"].ID)
+		h.pass(8 * time.Second)
+		h.stop() // on its way back, for which another one is made
+		h.boot()
+		h.pass(2 * time.Minute)
+		back := h.only("web")
+		h.engine.Silence(back.ID, livePort, true)
+		h.pass(time.Minute)
+		if now := h.only("web"); now.ID == back.ID || !strings.Contains(h.history(), "drill v1.1.0 interrupted") {
+			t.Errorf("%s is not healed\n%s\n%s", back.Name, h.history(), h.story())
+		}
+	})
+}
+
 func TestADrillIsRefusedWhereItWouldBeMoreThanARehearsal(t *testing.T) {
 	const db = "services:\n  db: {image: \"shop:%s\", volumes: [data:/data]}\nvolumes: {data: {}}\n"
 	two := func(a, b string) func(h *host) {

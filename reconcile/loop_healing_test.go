@@ -322,6 +322,9 @@ func TestAReplacementThatFailsTakesNoOtherWithIt(t *testing.T) {
 		h.pass(40 * time.Minute)
 		h.expect("running", h.running(), "api/1 api:1, web/2 shop:1.0")
 		h.expect("given up", fmt.Sprint(h.emitted(reconcile.EventDegraded)), "1")
+		h.engine.Silence(h.only("web").ID, livePort, true)
+		h.pass(time.Minute)
+		h.expect("once what has replaced it fails", h.running(), "api/1 api:1, web/3 shop:1.0")
 	})
 }
 
