@@ -536,6 +536,54 @@ func TestAnEdgeThatLosesItsTableInARolloutServesAgain(t *testing.T) {
 	}
 }
 
+// A hold may last for days: what the release has nothing to do with is not to be away so long.
+func TestAServiceBesideAHeldCanaryIsPutRight(t *testing.T) {
+	const db = "  db: {image: \"db:15\", restart: \"no\"}\n"
+	for name, lose := range map[string]func(h *host, id string){
+		"removed":                     func(h *host, id string) { h.engine.RemoveByHand(id) },
+		"ended":                       func(h *host, id string) { h.engine.Kill(id) },
+		"lost in an engine's restart": func(h *host, id string) { h.engine.StopDaemon(); h.engine.StartDaemon(); h.engine.RemoveByHand(id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				h.remembers()
+				h.image("db:15", healthy())
+				h.push("v1.0.0", manualOf("1.0")+db)
+				h.pass(time.Minute)
+				h.push("v1.1.0", manualOf("1.1")+db)
+				h.pass(2 * time.Hour)
+				h.expect("shares", shared(h, edge), "#1 70, #2 30")
+				lose(h, h.only("db").ID)
+				h.pass(time.Minute)
+				if c := h.only("db"); !c.Running() {
+					t.Errorf("db is %s", c.State)
+				}
+				h.expect("shares", shared(h, edge), "#1 70, #2 30")
+				h.expect("rollout", h.rollout(), "canary step 2 of 3, holding, 30 %, waits for somebody to promote or abort it")
+				releases := len(h.record.releases)
+				h.pass(2 * time.Hour)
+				h.expect("releases", fmt.Sprint(len(h.record.releases)), fmt.Sprint(releases))
+			})
+		})
+	}
+}
+
+func TestWhatAnOperatorStopsBesideAHeldCanaryStaysStopped(t *testing.T) {
+	const db = "  db: {image: \"db:15\", restart: always}\n"
+	withEdge(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+		h.remembers()
+		h.image("db:15", healthy())
+		h.push("v1.0.0", manualOf("1.0")+db)
+		h.pass(time.Minute)
+		h.push("v1.1.0", manualOf("1.1")+db)
+		h.pass(2 * time.Hour)
+		h.engine.StopByHand(h.only("db").ID)
+		h.pass(time.Hour)
+		h.expect("running", h.running(), "web/1 shop:1.0, web/2 shop:1.1")
+		h.expect("shares", shared(h, edge), "#1 70, #2 30")
+	})
+}
+
 func TestAnEngineThatRestartsInAHoldTakesNobodyOutOfService(t *testing.T) {
 	withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
 		h.push("v1.1.0", manualOf("1.1"))

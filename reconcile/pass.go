@@ -34,7 +34,7 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	l.noticeForeign(observed)
 	l.observed = observed
 	now := l.Now()
-	next := now.Add(resync)
+	next := l.tend(now, now.Add(resync))
 	l.lookups = newLookups(l.Registry)
 	l.announceClashes(now)
 	lost := l.tableLost()

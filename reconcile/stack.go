@@ -63,7 +63,9 @@ type stack struct {
 	backoff backoff
 	// clearing spaces out attempts to clear away what serves nobody.
 	clearing backoff
-	view     view
+	// tending spaces out how often a canary is interrupted for the sake of others.
+	tending backoff
+	view    view
 	// renewal is what image references mean by now.
 	renewal renewal
 	// errand is an operator's order that is not carried out yet.
