@@ -43,7 +43,11 @@ func (l *Loop) tend(now, next time.Time) time.Time {
 
 // holds reports whether a canary is held, and nothing else is under way.
 func (w *work) holds() bool {
-	if w.course == nil || w.course.plan.Project.Settings.Drift != compose.DriftCorrect {
+	if w.course == nil {
+		return false
+	}
+	// What is taken down has no project any more.
+	if p := w.course.plan.Project; p == nil || p.Settings.Drift != compose.DriftCorrect {
 		return false
 	}
 	holds := false
