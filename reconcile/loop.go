@@ -106,6 +106,8 @@ type Loop struct {
 	claims *claims
 	// polled is how the last polls of each source went.
 	polled map[string]sourceState
+	// began is when Run did.
+	began  time.Time
 	stacks map[string]*stack
 	// clashes are the refused claims that were reported, and when.
 	clashes map[string]time.Time
@@ -148,6 +150,9 @@ const (
 	// say, the engine is left alone for twice as long, up to longestRest.
 	quiet       = 100 * time.Millisecond
 	longestRest = 2 * time.Second
+	// firstPoll is how long an agent that has just started waits for what Git declares
+	// before it takes back what was under way. A poll that fails ends it.
+	firstPoll = 10 * time.Second
 )
 
 // Why a piece of work is cut short. They are the causes of its context.
@@ -195,6 +200,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	if l.Edge != nil {
 		l.workers.Go(func() { l.watchEdge(ctx) })
 	}
+	l.mu.Lock()
+	l.began = l.Now()
+	l.mu.Unlock()
 	for {
 		begun := time.Now()
 		next := l.pass(ctx)
@@ -273,8 +281,12 @@ func (l *Loop) SourceState(source string, at time.Time, err error) {
 	if err == nil {
 		state.at = at
 	}
+	news := state.err == nil && err != nil
 	state.err = err
 	l.polled[source] = state
+	if news {
+		l.poke()
+	}
 }
 
 // Wake asks for a pass over a stack, or over all of them for "". It never blocks.

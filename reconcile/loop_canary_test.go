@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -455,6 +456,38 @@ func TestAnAgentThatDiesInAHoldGoesOnWithWhatIsLeftOfIt(t *testing.T) {
 		h.pass(time.Minute)
 		h.expect("rollout", h.rollout(), "canary step 2 of 3, holding, 30 %, waits for somebody to promote or abort it")
 	})
+}
+
+// An agent that has just started knows nothing of Git: for as long as its first poll may
+// take it takes nothing back, and not when that has failed.
+func TestAnAgentThatDiesInAHoldTakesNoShareAwayBeforeItsFirstPoll(t *testing.T) {
+	for name, test := range map[string]struct {
+		hears func(h *host)
+		want  string
+	}{
+		"which takes its time":    {func(h *host) { h.pass(5 * time.Second); h.declare() }, "#1 95, #2 5"},
+		"which fails":             {func(h *host) { h.loop.SourceState("", time.Time{}, errors.New("no route to host")) }, ""},
+		"which never ends":        {func(h *host) { h.pass(15 * time.Second) }, ""},
+		"which says other things": {func(h *host) { h.push("v1.2.0", canaryOf("1.0")) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withCanary(t, func(t *testing.T, h *host, edge *enginetest.Edge) {
+				h.push("v1.1.0", manualOf("1.1"))
+				h.pass(10 * time.Second)
+				h.expect("shares", shared(h, edge), "#1 95, #2 5")
+				h.stop()
+				commit := h.revision.Commit
+				h.revision.Commit = "" // what boot does not declare
+				h.boot()
+				h.revision.Commit = commit
+				h.pass(time.Second)
+				h.expect("shares before anything is heard", shared(h, edge), "#1 95, #2 5")
+				test.hears(h)
+				h.pass(2 * time.Second)
+				h.expect("shares", shared(h, edge), test.want)
+			})
+		})
+	}
 }
 
 func TestAnAbortOutlivesTheAgent(t *testing.T) {

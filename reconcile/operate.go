@@ -66,7 +66,7 @@ func (l *Loop) Rollback(ctx context.Context, r RollbackRequest) (Release, error)
 // or nothing for the good content before that which came last, however far that has come.
 func (s *stack) target(to string) (*Release, error) {
 	now := current(s.history)
-	if to == "" && now != nil && s.unproven() != nil {
+	if to == "" && now != nil && unproven(s.history) != nil {
 		return now, nil
 	}
 	seq, err := strconv.ParseInt(strings.TrimPrefix(to, "#"), 10, 64)
@@ -88,8 +88,8 @@ func (s *stack) target(to string) (*Release, error) {
 
 // unproven is the release of new content that came last and has not succeeded, nil where
 // nothing came after what is current.
-func (s *stack) unproven() *Release {
-	r := newest(s.history)
+func unproven(history []Release) *Release {
+	r := newest(history)
 	if r == nil || r.Kind != KindDeploy && r.Kind != KindRollback || r.Outcome == Succeeded || r.Outcome == Refused {
 		return nil
 	}

@@ -63,6 +63,9 @@ func (l *Loop) declaredFor(in *Situation) {
 	d := l.claims.speaker(in.Stack)
 	if d == nil {
 		in.Orphaned = l.claims.owners[in.Stack].Orphaned
+		if l.polled[l.claims.owners[in.Stack].Source].err == nil {
+			in.Heard = l.began.Add(firstPoll)
+		}
 		return
 	}
 	in.Known, in.Revision, in.Broken = true, d.Revision, d.Broken[in.Stack]

@@ -185,6 +185,9 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 		if until := s.controls.Suspension; until != nil {
 			return until.Until
 		}
+		if now.Before(in.Heard) {
+			return in.Heard
+		}
 		return v.Opens
 	case ActKeep:
 		return sooner(l.keep(ctx, s, in, v, now), v.Opens)

@@ -16,6 +16,9 @@ type Situation struct {
 	Now   time.Time
 	// Known is false until a revision has been declared since the agent started.
 	Known bool
+	// Heard is until when the first one is waited for before what was under way is taken
+	// back; zero once it is known that none comes.
+	Heard time.Time
 	// Orphaned is true when no revision is known and the last one that was did not
 	// declare the stack.
 	Orphaned bool
@@ -202,6 +205,10 @@ func (v Verdict) declared(s Situation) Verdict {
 	switch {
 	case s.Orphaned:
 		return v.leave(SyncOrphaned, "the last revision that was fetched did not declare it; it runs on as it is")
+	case !s.Known && s.Now.Before(s.Heard) && unproven(s.History) != nil:
+		// An agent that was upgraded in the middle of a canary is not to take its share away
+		// and begin anew, only because its first poll takes a second.
+		return v.leave(SyncProgressing, fmt.Sprintf("release #%d goes on once a revision has been fetched", unproven(s.History).Seq))
 	case !s.Known:
 		return v.keep(SyncWaiting, "no revision has been fetched yet")
 	case s.Broken != nil:
