@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ type standIn struct {
 	state   State
 	refusal error
 	sockets Sockets
+	// unable is why there are no sockets, asked how often somebody wanted them.
+	unable  error
+	asked   atomic.Int32
 	retired bool
 }
 
@@ -51,6 +55,9 @@ func (s *standIn) State() State          { return s.state }
 func (s *standIn) Signals() SignalReport { return SignalReport{Bounds: bounds[:]} }
 
 func (s *standIn) Sockets() (Sockets, error) {
+	if s.asked.Add(1); s.unable != nil {
+		return nil, s.unable
+	}
 	out := Sockets{}
 	for key, f := range s.sockets {
 		numbers, _, err := descriptors([]*os.File{f})
@@ -244,6 +251,34 @@ func TestAnEdgeThatEndsWhileItIsAskedIsNone(t *testing.T) {
 	defer accepting.Wait()
 	defer l.Close()
 	if _, err := clientOf(t, dir).Apply(t.Context(), anyTable); !errors.Is(err, ErrNoEdge) {
+		t.Error(err)
+	}
+}
+
+// TestOneThatWaitsOutlivesAnEdgeThatEndsWhileItIsAsked: it answers still, and has given its
+// ports up already.
+func TestOneThatWaitsOutlivesAnEdgeThatEndsWhileItIsAsked(t *testing.T) {
+	dir, s := t.TempDir(), &standIn{unable: errRetired}
+	before := newOffice(t, dir, lockOf(t, dir), s)
+	entered := make(chan error, 1)
+	go func() {
+		i, err := Enter(t.Context(), dir, Waiting)
+		if err == nil {
+			i.Abandon()
+		}
+		entered <- err
+	}()
+	before.endOnce.Do(func() { close(before.ending) })
+	for s.asked.Load() < 2 {
+		select {
+		case err := <-entered:
+			t.Fatalf("it did not wait for the end: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	before.stop()
+	before.Lock.Release()
+	if err := <-entered; err != nil {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -25,6 +26,9 @@ const (
 	// longestBaton bounds a message: filesAtOnce names, with room.
 	longestBaton = 64 << 10
 )
+
+// errOtherGone: whoever was spoken to has closed the connection, or ended.
+var errOtherGone = errors.New("the other side is gone")
 
 // baton is the connection over which an edge hands its sockets to its successor. The
 // two speak in turn, one line each, so that a line that comes with files is the only
@@ -57,6 +61,9 @@ func (b baton) say(w word, files ...*os.File) error {
 	text = append(text, '\n')
 	if len(files) == 0 {
 		_, err = b.conn.Write(text)
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			err = fmt.Errorf("%w: %w", errOtherGone, err)
+		}
 		return err
 	}
 	numbers, release, err := descriptors(files)
@@ -109,11 +116,13 @@ func (b baton) hear(patience time.Duration) (w word, files []*os.File, err error
 		files = append(files, got...)
 		text = append(text, part[:n]...)
 		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
+			err = fmt.Errorf("%w: %w", errOtherGone, err)
 		case err != nil:
 		case unread != nil:
 			err = unread
 		case n == 0:
-			err = errors.New("the other side is gone")
+			err = errOtherGone
 		case len(text) > longestBaton:
 			err = errors.New("the other side talks without end")
 		}

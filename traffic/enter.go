@@ -58,8 +58,11 @@ func Enter(ctx context.Context, dir string, how Entry) (*Inheritance, error) {
 	}
 }
 
-// passing reports whether an edge that did not hand over may do so soon.
-func passing(err error) bool { return errors.Is(err, ErrNoEdge) || errors.Is(err, errHandedOver) }
+// passing reports whether an edge that did not hand over may do so soon, or ends: one that
+// was told to end just before it was asked answers still, and hands nothing over any more.
+func passing(err error) bool {
+	return errors.Is(err, ErrNoEdge) || errors.Is(err, errHandedOver) || errors.Is(err, errOtherGone)
+}
 
 // inUse says who has the directory.
 func inUse(ctx context.Context, dir string, err error) error {
