@@ -86,6 +86,10 @@ http {
 `, n.PID, dir, dir, dir, dir, dir, dir, n.File, address, port))
 	write(t, n.File, string(upstreamFile(Table{Ports: []Port{{Stack: "shop", Service: "web", Target: uint16(port)}}}, nil)))
 	start(t, address, call[0], append(call[1:], "-g", "daemon off;")...)
+	eventually(t, "nginx has written its process down", func() bool { // it listens before
+		text, err := os.ReadFile(n.PID)
+		return err == nil && len(text) > 0
+	})
 	return rival{n, address}
 }
 
