@@ -72,7 +72,7 @@ type bench struct {
 func (b *bench) file() string {
 	var text strings.Builder
 	// The engine's own pools have room for 61 containers in a network, and all are there twice.
-	fmt.Fprintf(&text, "name: %s\nnetworks: {default: {ipam: {config: [{subnet: 10.250.0.0/22}]}}}\nservices:\n", b.name)
+	fmt.Fprintf(&text, "name: %s\nnetworks: {default: {ipam: {config: [{subnet: 10.%d.0.0/22}]}}}\nservices:\n", b.name, 200+b.services)
 	for i := range b.services {
 		fmt.Fprintf(&text, "  s%d:\n    image: %s\n    pull_policy: never\n    environment: {EDIT: \"%d\"}\n    stop_grace_period: 2s\n"+
 			"    x-davit: {monitor: 0s, standby: {for: 0s}}\n", i, b.image, b.edits)
