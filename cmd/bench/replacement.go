@@ -195,37 +195,27 @@ func (b *bench) patiently(what string, ok func() bool) {
 }
 
 // bare makes the calls that a replacement of every service takes, as many at once as davit
-// would, with nothing decided or recorded: each container is made and started without a
-// name, gets that once it is healthy, by leaving its network and coming back, and the last
-// of them ends it. Then they are removed.
+// would, with nothing decided, checked or recorded: each container is made, started, taken
+// out of its network, and brought back with its name, and the last of them ends it. Then
+// they are removed.
 func (b *bench) bare() time.Duration {
 	d := newDirect(b.engine.Host)
 	defer d.http.CloseIdleConnections()
 	ids := make([]string, b.services)
 	begun := time.Now()
 	room := make(chan struct{}, rollout.DefaultParallel)
-	within := func(f func() error) error {
+	b.all(b.services, func(i int) (err error) {
 		room <- struct{}{}
 		defer func() { <-room }()
-		return f()
-	}
-	b.all(b.services, func(i int) error {
 		name, network := fmt.Sprintf("bare-s%d", i), b.name+"_default"
-		err := within(func() (err error) {
-			ids[i], err = d.run(b.Context(), name, network, b.image)
-			return err
-		})
-		if err != nil {
+		if ids[i], err = d.run(b.Context(), name, network, b.image); err != nil {
 			return err
 		}
-		b.patiently("a bare container to be healthy", func() bool { return !b.life(d, ids[i]).healthy.IsZero() })
-		return within(func() error {
-			leave, join := object{"Container": ids[i]}, object{"Container": ids[i], "EndpointConfig": object{"Aliases": []string{name}}}
-			if err := d.call(b.Context(), http.MethodPost, "/networks/"+network+"/disconnect", leave, nil); err != nil {
-				return err
-			}
-			return d.call(b.Context(), http.MethodPost, "/networks/"+network+"/connect", join, nil)
-		})
+		leave, join := object{"Container": ids[i]}, object{"Container": ids[i], "EndpointConfig": object{"Aliases": []string{name}}}
+		if err = d.call(b.Context(), http.MethodPost, "/networks/"+network+"/disconnect", leave, nil); err != nil {
+			return err
+		}
+		return d.call(b.Context(), http.MethodPost, "/networks/"+network+"/connect", join, nil)
 	})
 	took := time.Since(begun)
 	b.times(b.services, func(i int) error {
