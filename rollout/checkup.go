@@ -46,6 +46,8 @@ type checkup struct {
 	executor *Executor
 	id       string
 	pace     pace
+	// started is when the container did that pace is about.
+	started time.Time
 	// ended has one place, so that whoever looked can always leave; busy is true until
 	// that was taken.
 	ended chan error
@@ -69,6 +71,9 @@ func (k *checkup) stop() {
 // then.
 func (k *checkup) look(ctx context.Context, w *watch) time.Duration {
 	now := time.Now()
+	if !k.busy && !w.last.Started.Equal(k.started) {
+		k.pace, k.started = pace{}, w.last.Started // what was found out was of another run
+	}
 	switch {
 	case k.pace.over || k.busy || w.away || w.gate.Kind != reconcile.GateReady,
 		w.last.State != reconcile.Running || w.last.Health != reconcile.HealthStarting:

@@ -33,6 +33,32 @@ func TestAGateDoesNotWaitForTheEnginesOwnHealthCheck(t *testing.T) {
 	}
 }
 
+func TestAContainerThatStartsAgainInItsGateIsExaminedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted()
+		begun := time.Now()
+		again := begun.Add(5 * sec)
+		starting := func(time.Duration) reconcile.Container {
+			c := reconcile.Container{State: reconcile.Running, Health: reconcile.HealthStarting, Started: begun}
+			if !time.Now().Before(again) {
+				c.Started, c.Restarts = again, 1
+			}
+			return c
+		}
+		s.lives["web/1"] = starting
+		s.examine = func(context.Context, time.Duration) error {
+			if time.Now().Before(again) {
+				return errors.New("nobody may look now")
+			}
+			return nil
+		}
+		r := gate(t, executor(s), s, reconcile.Gate{Timeout: time.Hour})
+		if took := time.Since(begun); r.Err != nil || r.Failure != nil || took > 5*sec+checkupMax+pollMax {
+			t.Errorf("started again after 5s, ready after %v: %+v", took, r)
+		}
+	})
+}
+
 func TestAHealthCheckThatHangsOrMayNotBeRunIsLeftToTheEngine(t *testing.T) {
 	for name, examine := range map[string]func(context.Context, time.Duration) error{
 		"an engine that runs no commands": func(context.Context, time.Duration) error { return errors.New("exec is forbidden by the proxy") },
