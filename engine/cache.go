@@ -72,15 +72,20 @@ func (c cache) put(s container.Summary, o reconcile.Container, at time.Time) {
 // keepOnly forgets every container that is not in the list, which bounds the
 // cache by what runs.
 func (c cache) keepOnly(list []container.Summary) {
-	ids := map[string]bool{}
-	for _, s := range list {
-		ids[s.ID] = true
-	}
+	ids := idsOf(list)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.entries, func(id string, _ entry) bool { return !ids[id] })
 	// No inspect is under way for that long.
 	maps.DeleteFunc(c.forgotten, func(_ string, at time.Time) bool { return time.Since(at) > believedWithEvents })
+}
+
+func idsOf(list []container.Summary) map[string]bool {
+	ids := map[string]bool{}
+	for _, s := range list {
+		ids[s.ID] = true
+	}
+	return ids
 }
 
 // forget drops one container; the "" of a network's own events is none.

@@ -87,10 +87,7 @@ func (x exams) health(c reconcile.Container) reconcile.Health {
 
 // keepOnly forgets every container that is not in the list.
 func (x exams) keepOnly(list []container.Summary) {
-	ids := map[string]bool{}
-	for _, s := range list {
-		ids[s.ID] = true
-	}
+	ids := idsOf(list)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	maps.DeleteFunc(x.passed, func(id string, _ time.Time) bool { return !ids[id] })

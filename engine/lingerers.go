@@ -55,10 +55,7 @@ func (l lingerers) keep(key [2]string, exec string) {
 
 // keepOnly forgets the commands in every container that is not in the list.
 func (l lingerers) keepOnly(list []container.Summary) {
-	ids := map[string]bool{}
-	for _, s := range list {
-		ids[s.ID] = true
-	}
+	ids := idsOf(list)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.execs, func(key [2]string, _ string) bool { return !ids[key[0]] })
