@@ -32,9 +32,6 @@ type course struct {
 	settled func(commit string)
 	// between, if set, runs without interruption before a round.
 	between func(round int)
-	// sampled has every instant tried by make soak only: before each odd request and after
-	// each even one is what make test has time for.
-	sampled bool
 
 	round int
 	// made are the mutating requests of the last round, struck those at which the
@@ -49,13 +46,9 @@ func (c *course) cover() {
 	c.struck = map[testbed.Moment][]string{}
 	c.run(0, testbed.Before) // nothing is struck: the measure of the others
 	measure := c.made
-	points, stride := 0, 1
-	if c.sampled && !*soak {
-		stride = 2
-	}
-	for i, moment := range []testbed.Moment{testbed.Before, testbed.After} {
-		n := 1 + i*(stride-1)
-		for ; c.run(n, moment); n += stride {
+	points := 0
+	for _, moment := range []testbed.Moment{testbed.Before, testbed.After} {
+		for c.run(len(c.struck[moment])+1, moment) {
 			// An agent that died before it let go of an image does so after the
 			// next release, which must be no measured one.
 			if !slices.Equal(c.shape(), c.outcome(c.round)) {
@@ -63,9 +56,6 @@ func (c *course) cover() {
 			}
 		}
 		points += len(c.struck[moment])
-		if stride > 1 && n > len(measure) {
-			continue // which of them it was is not always the same
-		}
 		if got := slices.Sorted(slices.Values(c.struck[moment])); !slices.Equal(got, slices.Sorted(slices.Values(measure))) {
 			c.Errorf("struck %s\n  %s\nwant every request of a round without interruption\n  %s", moment,
 				strings.Join(c.struck[moment], "\n  "), strings.Join(measure, "\n  "))
@@ -295,7 +285,7 @@ func TestKillAnywhereInARollbackWithoutAStandby(t *testing.T) {
 // its volume.
 func TestKillAnywhereInARollbackToAStandby(t *testing.T) {
 	t.Parallel()
-	c := &course{rig: newRig(t, "kill-standby"), sampled: true}
+	c := &course{rig: newRig(t, "kill-standby")}
 	app := quick()
 	app.Volume = "/data"
 	images := []testbed.Image{c.image("db", "1.0", app), c.image("db", "1.1", app)}
@@ -326,7 +316,7 @@ func TestKillAnywhereInARollbackToAStandby(t *testing.T) {
 // it and is started again.
 func TestKillAnywhereInAFailedReleaseAndItsReturn(t *testing.T) {
 	t.Parallel()
-	c := &course{rig: newRig(t, "kill-bad"), sampled: true}
+	c := &course{rig: newRig(t, "kill-bad")}
 	good, kept, bad := "", []string{}, []string{}
 	declare := func(version string, env map[string]string) string {
 		app := testbed.App{HealthEvery: 200 * time.Millisecond, Volume: "/data", Env: env}
