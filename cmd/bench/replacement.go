@@ -25,9 +25,9 @@ type replacement struct {
 	// the first that was created until the last one had started, and until the engine
 	// called the last one healthy, which is after davit has found out itself.
 	davit, start, own []time.Duration
-	// bare is by the same calls of the engine, compose by `docker compose up`, which stops first, and
-	// script by docker-rollout, which goes from service to service; nil where it is not
-	// on PATH.
+	// bare is by the same calls of the engine, compose by `docker compose up`, which stops
+	// first, and script by docker-rollout, which goes from service to service; nil where it
+	// is not on PATH.
 	bare, compose, script []time.Duration
 }
 

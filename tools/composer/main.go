@@ -1,4 +1,4 @@
-// Composer is Docker Compose's own command, built from its public packages, so
+// Command composer is Docker Compose's own command, built from its public packages, so
 // that what davit makes can be held against what Compose makes.
 //
 //	composer [-C DIR] COMPOSE-ARGUMENTS...

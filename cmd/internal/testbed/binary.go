@@ -29,9 +29,10 @@ var (
 const compileTimeout = 15 * time.Minute
 
 // compile compiles a package of the module in a directory of this one below bin/testbed
-// and returns where it is. The compiler leaves a binary that is up to date alone; the lock keeps test processes that run
-// side by side from writing one file. What it returns is named by its content, so
-// that a change of the sources during a test does not change what that test runs.
+// and returns where it is. The compiler leaves a binary that is up to date alone; the lock
+// keeps test processes that run side by side from writing one file. What it returns is
+// named by its content, so that a change of the sources during a test does not change
+// what that test runs.
 func compile(module, pkg, name string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), compileTimeout)
 	defer cancel()
