@@ -4,7 +4,8 @@ FROM scratch
 COPY bin/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY bin/davit /davit
 # Git, the engine's socket and this directory are all that davit needs:
-#   docker run -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/davit:/var/lib/davit davit run --repo URL
+#   docker run --network host -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/davit:/var/lib/davit davit run --repo URL
+# On the host's network its probes reach every container. deploy/compose.yaml has the edge, too.
 # The data directory has the same path inside and outside, because the engine
 # resolves the bind mounts that point into it.
 ENTRYPOINT ["/davit"]

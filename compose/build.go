@@ -79,7 +79,7 @@ func (l *loading) fill(p *Project, real, hashed *rendering) error {
 	}
 	l.sumBuilds(sums)
 	for _, name := range slices.Sorted(maps.Keys(p.Model.Services)) {
-		s := l.service(p, name)
+		s := l.service(p, name, below(real.service(name), "deploy"))
 		s.Hash = serviceHash(l.options.Key, sums, name)
 		p.Services = append(p.Services, s)
 	}
@@ -99,13 +99,13 @@ func (l *loading) keyErrors(prefix, key string, errs []keyError) {
 	}
 }
 
-func (l *loading) service(p *Project, name string) Service {
+func (l *loading) service(p *Project, name string, deploy map[string]any) Service {
 	config := p.Model.Services[name]
 	s := Service{Name: name, Config: config, Replicas: config.GetScale(), Build: l.builds[name]}
 	key := "services." + name
 	block, errs := decodeServiceBlock(config.Extensions[extension])
 	l.keyErrors(key, extension, errs)
-	s.Settings, errs = serviceSettings(config, block, func(k, text string) { l.note(join(key, k), text) })
+	s.Settings, errs = serviceSettings(config, deploy, block, func(k, text string) { l.note(join(key, k), text) })
 	for _, e := range errs {
 		l.problem(join(key, e.key), e.err)
 	}

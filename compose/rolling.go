@@ -68,17 +68,19 @@ func deployMistakes(service map[string]any) []keyError {
 
 // serviceSettings joins what deploy and x-davit say about a service. remark is
 // told each key of deploy that x-davit overrides.
-func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, text string)) (ServiceSettings, []keyError) {
+// deploy is that of the service's file, which its config cannot tell a zero of from nothing.
+func serviceSettings(c types.ServiceConfig, deploy map[string]any, b serviceBlock, remark func(key, text string)) (ServiceSettings, []keyError) {
 	s := defaults(c)
 	var update, rollback *types.UpdateConfig
 	if c.Deploy != nil {
 		update, rollback = c.Deploy.UpdateConfig, c.Deploy.RollbackConfig
 	}
-	apply(&s.Update, update)
+	s.Update.apply(update, below(deploy, "update_config"))
 	s.Rollback = s.Update
-	// A rollback that fails is not rolled back.
-	s.Rollback.OnFailure = FailurePause
-	apply(&s.Rollback, rollback)
+	// A rollback that fails is not rolled back. It does not linger between batches, where
+	// what it takes away serves, and it brings what was good: none of that may fail.
+	s.Rollback.OnFailure, s.Rollback.Delay, s.Rollback.MaxFailureRatio = FailurePause, 0, 0
+	s.Rollback.apply(rollback, below(deploy, "rollback_config"))
 	b.over(&s)
 	b.overrides("deploy.update_config", update, remark)
 	b.overrides("deploy.rollback_config", rollback, remark)
@@ -88,16 +90,18 @@ func serviceSettings(c types.ServiceConfig, b serviceBlock, remark func(key, tex
 	return s, slices.Concat(s.contradictions(c.GetScale()), s.Probes.mistakes(c), s.Hooks.mistakes(c), s.canaryMistakes(published), s.analysisMistakes(published), s.besideMistakes(c, b))
 }
 
-// apply puts what u says into r.
-func apply(r *Rolling, u *types.UpdateConfig) {
+// apply puts what u says into r, zeros too.
+func (r *Rolling) apply(u *types.UpdateConfig, says map[string]any) {
 	if u == nil {
 		return
 	}
 	switch u.Order {
 	case "start-first":
-		r.Order, r.MaxSurge, r.MaxUnavailable = OrderStartFirst, Amount{Value: 1}, Amount{}
+		r.Order = OrderStartFirst
+		r.one()
 	case "stop-first":
-		r.Order, r.MaxSurge, r.MaxUnavailable = OrderStopFirst, Amount{}, Amount{Value: 1}
+		r.Order = OrderStopFirst
+		r.one()
 	}
 	if u.Parallelism != nil {
 		batch := Amount{Value: int(min(*u.Parallelism, 10_000))}
@@ -109,20 +113,28 @@ func apply(r *Rolling, u *types.UpdateConfig) {
 			r.MaxSurge, r.MaxUnavailable = Amount{}, batch
 		}
 	}
-	if u.Delay != 0 {
-		r.Delay = time.Duration(u.Delay)
-	}
-	if u.Monitor != 0 {
-		r.Monitor = time.Duration(u.Monitor)
-	}
 	switch u.FailureAction {
 	case "pause":
 		r.OnFailure = FailurePause
 	case "continue":
 		r.OnFailure = FailureContinue
 	}
-	if u.MaxFailureRatio != 0 {
+	if says["delay"] != nil {
+		r.Delay = time.Duration(u.Delay)
+	}
+	if says["monitor"] != nil {
+		r.Monitor = time.Duration(u.Monitor)
+	}
+	if says["max_failure_ratio"] != nil {
 		r.MaxFailureRatio = u.MaxFailureRatio
+	}
+}
+
+// one makes it go replica by replica, in its order.
+func (r *Rolling) one() {
+	r.MaxSurge, r.MaxUnavailable = Amount{Value: 1}, Amount{}
+	if r.Order == OrderStopFirst {
+		r.MaxSurge, r.MaxUnavailable = Amount{}, Amount{Value: 1}
 	}
 }
 
@@ -159,7 +171,9 @@ func (b serviceBlock) over(s *ServiceSettings) {
 			b.reorder(r)
 		}
 		if b.maxSurge != nil || b.maxUnavailable != nil {
+			// Either wins over a batch as a whole, whichever of the two that was.
 			r.Parallel = Amount{}
+			r.one()
 		}
 		set(&r.MaxSurge, b.maxSurge)
 		set(&r.MaxUnavailable, b.maxUnavailable)
@@ -238,6 +252,8 @@ func (s ServiceSettings) tooMany(replicas int) []keyError {
 		return []keyError{{key, fmt.Errorf("contradicts strategy recreate, which stops all %d replicas", replicas)}}
 	case floor == replicas && s.Update.Order == OrderStopFirst:
 		return []keyError{{key, fmt.Errorf("leaves none of the %d replicas to be replaced, and each stops before its successor starts", replicas)}}
+	case floor == replicas && s.Rollback.Order == OrderStopFirst:
+		return []keyError{{key, fmt.Errorf("leaves none of the %d replicas to be rolled back, which rollback_config does stop-first", replicas)}}
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ func TestWhatFailsAndHowManyMay(t *testing.T) {
 	for config, want := range map[string]struct{ update, rollback Rolling }{
 		"user: a": {Rolling{}, Rolling{OnFailure: FailurePause}},
 		"deploy: {update_config: {failure_action: continue, max_failure_ratio: 0.3}}": {
-			Rolling{OnFailure: FailureContinue, MaxFailureRatio: 0.3}, Rolling{OnFailure: FailurePause, MaxFailureRatio: 0.3}},
+			Rolling{OnFailure: FailureContinue, MaxFailureRatio: 0.3}, Rolling{OnFailure: FailurePause}},
 		"deploy: {update_config: {max_failure_ratio: 0.3}, rollback_config: {failure_action: continue, max_failure_ratio: 1}}": {
 			Rolling{MaxFailureRatio: 0.3}, Rolling{OnFailure: FailureContinue, MaxFailureRatio: 1}},
 	} {
@@ -47,14 +47,15 @@ func TestBudgets(t *testing.T) {
 
 func TestMistakesInBudgetsAndRatios(t *testing.T) {
 	for service, want := range map[string]string{
-		"x-davit: {min_available: 2}":                                 "services.a.x-davit.min_available: 2 of 1 replicas can never be available",
-		"scale: 3, x-davit: {min_available: 200%}":                    "services.a.x-davit.min_available: 6 of 3 replicas can never be available",
-		"x-davit: {min_available: most}":                              "services.a.x-davit.min_available: must be a number of replicas or a percentage",
-		"scale: 2, x-davit: {strategy: recreate, min_available: 1}":   "min_available: contradicts strategy recreate, which stops all 2 replicas",
-		"scale: 2, x-davit: {order: stop-first, min_available: 100%}": "min_available: leaves none of the 2 replicas to be replaced",
-		"deploy: {update_config: {max_failure_ratio: 1.5}}":           "services.a.deploy.update_config.max_failure_ratio: must be from 0 to 1, not 1.5",
-		"deploy: {rollback_config: {max_failure_ratio: -0.1}}":        "services.a.deploy.rollback_config.max_failure_ratio: must be from 0 to 1, not -0.1",
-		"deploy: {update_config: {failure_action: retreat}}":          "services.a.deploy.update_config.failure_action: must be rollback, pause or continue",
+		"x-davit: {min_available: 2}":                                                           "services.a.x-davit.min_available: 2 of 1 replicas can never be available",
+		"scale: 3, x-davit: {min_available: 200%}":                                              "services.a.x-davit.min_available: 6 of 3 replicas can never be available",
+		"x-davit: {min_available: most}":                                                        "services.a.x-davit.min_available: must be a number of replicas or a percentage",
+		"scale: 2, x-davit: {strategy: recreate, min_available: 1}":                             "min_available: contradicts strategy recreate, which stops all 2 replicas",
+		"scale: 3, deploy: {rollback_config: {order: stop-first}}, x-davit: {min_available: 3}": "min_available: leaves none of the 3 replicas to be rolled back",
+		"scale: 2, x-davit: {order: stop-first, min_available: 100%}":                           "min_available: leaves none of the 2 replicas to be replaced",
+		"deploy: {update_config: {max_failure_ratio: 1.5}}":                                     "services.a.deploy.update_config.max_failure_ratio: must be from 0 to 1, not 1.5",
+		"deploy: {rollback_config: {max_failure_ratio: -0.1}}":                                  "services.a.deploy.rollback_config.max_failure_ratio: must be from 0 to 1, not -0.1",
+		"deploy: {update_config: {failure_action: retreat}}":                                    "services.a.deploy.update_config.failure_action: must be rollback, pause or continue",
 	} {
 		root := write(t, one("services: {a: {image: a, "+service+"}}"))
 		_, err := Load(t.Context(), find(t, root), options(root))

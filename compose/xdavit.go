@@ -22,11 +22,8 @@ type keyError struct {
 	err error
 }
 
-// later are the keys that are defined and that this version does not do.
-var (
-	laterProject []string
-	laterService = []string{"image"}
-)
+// later are the keys of a service that are defined and that this version does not do.
+var later = [...]string{"image"}
 
 // serviceBlock is a service's x-davit block as written; nil is silence.
 type serviceBlock struct {
@@ -56,7 +53,7 @@ type serviceBlock struct {
 // decodeSettings reads a project's x-davit block, strictly, and fills defaults in.
 func decodeSettings(value any) (Settings, []keyError) {
 	s := Settings{Prune: true, ImageWait: 30 * time.Minute}
-	errs := decodeBlock(value, laterProject, map[string]setter{
+	errs := decodeBlock(value, nil, map[string]setter{
 		"suspend":         truth(&s.Suspend),
 		"prune":           truth(&s.Prune),
 		"rollback":        scope(&s.Rollback),
@@ -72,7 +69,7 @@ func decodeSettings(value any) (Settings, []keyError) {
 
 func decodeServiceBlock(value any) (serviceBlock, []keyError) {
 	var b serviceBlock
-	errs := decodeBlock(value, laterService, map[string]setter{
+	errs := decodeBlock(value, later[:], map[string]setter{
 		"strategy":           optional(&b.strategy, strategy),
 		"canary":             canary(&b.canary),
 		"analysis":           analysis(&b.analysis),

@@ -96,6 +96,7 @@ func TestRollouts(t *testing.T) {
 		"a rollback of its own":           {"deploy: {update_config: {parallelism: 1}, rollback_config: {parallelism: 0, order: stop-first}}", rolling{OrderAuto, number(1), number(0)}, rolling{OrderStopFirst, number(0), all}},
 		"x-davit over both":               {"deploy: {update_config: {parallelism: 3, order: start-first}}, x-davit: {max_surge: 25%}", rolling{OrderStartFirst, Amount{25, true}, number(0)}, rolling{OrderStartFirst, Amount{25, true}, number(0)}},
 		"x-davit's order turns the batch": {"deploy: {update_config: {parallelism: 3}}, x-davit: {order: stop-first}", rolling{OrderStopFirst, number(0), number(3)}, rolling{OrderStopFirst, number(0), number(3)}},
+		"max_unavailable over a batch":    {"scale: 8, deploy: {update_config: {parallelism: 4}}, x-davit: {max_unavailable: 1}", rolling{OrderAuto, number(1), number(1)}, rolling{OrderAuto, number(1), number(1)}},
 		"x-davit alone":                   {"x-davit: {order: stop-first, max_unavailable: 2}", rolling{OrderStopFirst, number(0), number(2)}, rolling{OrderStopFirst, number(0), number(2)}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,6 +121,20 @@ func TestParallelismIsOfEitherOrderUnlessXDavitSaysMore(t *testing.T) {
 	} {
 		if s := settingsOf(t, service); s.Update.Parallel != want || s.Rollback.Parallel != want {
 			t.Errorf("%s: %v, and back %v, want %v", service, s.Update.Parallel, s.Rollback.Parallel, want)
+		}
+	}
+}
+
+func TestAWayBackDoesNotLinger(t *testing.T) {
+	for deploy, want := range map[string]Rolling{
+		"{update_config: {delay: 10m, max_failure_ratio: 0.5, monitor: 1m}}":                                 {Monitor: time.Minute},
+		"{update_config: {monitor: 1m}, rollback_config: {delay: 0s, monitor: 0s, max_failure_ratio: 0}}":    {},
+		"{update_config: {monitor: 1m}, rollback_config: {delay: 1s, monitor: 2s, max_failure_ratio: 0.25}}": {Delay: time.Second, Monitor: 2 * time.Second, MaxFailureRatio: 0.25},
+		"{update_config: {delay: 0s, monitor: 0s}}":                                                          {},
+	} {
+		got := settingsOf(t, "deploy: "+deploy).Rollback
+		if got.Delay != want.Delay || got.Monitor != want.Monitor || got.MaxFailureRatio != want.MaxFailureRatio {
+			t.Errorf("%s: %+v, want %+v", deploy, got, want)
 		}
 	}
 }

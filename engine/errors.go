@@ -32,6 +32,8 @@ func explain(ctx context.Context, err error) error {
 	case noSpace(text):
 		return reconcile.WithHint(fmt.Errorf("%w: %w", reconcile.ErrDiskFull, err),
 			"free some space on the engine's disk (docker system df shows what uses it)")
+	case noAddress(text):
+		return reconcile.WithHint(err, "both generations of a stack's containers are in its networks while it is replaced: declare a larger subnet (networks.<name>.ipam.config), or replace fewer at once (deploy.update_config.parallelism)")
 	case errdefs.IsNotFound(err) && strings.Contains(text, "no such container"):
 		return fmt.Errorf("%w: %w", reconcile.ErrContainerMissing, err)
 	case errdefs.IsNotFound(err) && strings.Contains(text, "no such image"):
@@ -52,6 +54,11 @@ func silent(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.As(err, &network)
+}
+
+// noAddress reports whether a network has an address less than is asked of it.
+func noAddress(text string) bool {
+	return strings.Contains(text, "no available ipv4 addresses") || strings.Contains(text, "no available ipv6 addresses")
 }
 
 func noSpace(text string) bool {

@@ -63,32 +63,36 @@ func checkOf(c *container.Config) []string {
 // exams remembers which containers have passed an examination, and in which of their runs.
 type exams struct {
 	mu     *sync.Mutex
-	passed map[string]time.Time // by ID: when the container had started
+	passed map[string]exam // by container ID
 }
 
-func newExams() exams { return exams{mu: &sync.Mutex{}, passed: map[string]time.Time{}} }
+// exam is one that was passed: when, and by the run that had started then.
+type exam struct{ at, started time.Time }
+
+func newExams() exams { return exams{mu: &sync.Mutex{}, passed: map[string]exam{}} }
 
 func (x exams) pass(id string, started time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.passed[id] = started
+	x.passed[id] = exam{at: time.Now(), started: started}
 }
 
 // health is that of c, or what an examination has said while the engine says nothing.
 func (x exams) health(c reconcile.Container) reconcile.Health {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	started, passed := x.passed[c.ID]
-	if c.Health == reconcile.HealthStarting && c.State == reconcile.Running && passed && started.Equal(c.Started) {
+	its, passed := x.passed[c.ID]
+	if c.Health == reconcile.HealthStarting && c.State == reconcile.Running && passed && its.started.Equal(c.Started) {
 		return reconcile.Healthy
 	}
 	return c.Health
 }
 
-// keepOnly forgets every container that is not in the list.
-func (x exams) keepOnly(list []container.Summary) {
+// keepOnly forgets every container that is not in the list, which was asked for at that
+// time: what has been made and examined while a slow engine answered is not in it.
+func (x exams) keepOnly(list []container.Summary, asked time.Time) {
 	ids := idsOf(list)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	maps.DeleteFunc(x.passed, func(id string, _ time.Time) bool { return !ids[id] })
+	maps.DeleteFunc(x.passed, func(id string, its exam) bool { return !ids[id] && its.at.Before(asked) })
 }

@@ -3,8 +3,11 @@ package engine
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"davit/reconcile"
 )
 
 func TestAHealthCheckIsRunAsTheEngineRunsIt(t *testing.T) {
@@ -32,5 +35,20 @@ func TestAHealthCheckIsRunAsTheEngineRunsIt(t *testing.T) {
 	}
 	if got := checkOf(&container.Config{}); got != nil {
 		t.Errorf("runs %q where there is no check", got)
+	}
+}
+
+func TestAListThatIsOlderThanAnExaminationForgetsNothingOfIt(t *testing.T) {
+	x, started := newExams(), time.Now()
+	asked := time.Now()
+	x.pass("new", started)
+	c := reconcile.Container{ID: "new", State: reconcile.Running, Health: reconcile.HealthStarting, Started: started}
+	x.keepOnly(nil, asked)
+	if got := x.health(c); got != reconcile.Healthy {
+		t.Errorf("a container that was made while the engine listed the others is %s", got)
+	}
+	x.keepOnly(nil, time.Now().Add(time.Second))
+	if got := x.health(c); got != reconcile.HealthStarting {
+		t.Errorf("a container that is gone is remembered as %s", got)
 	}
 }

@@ -20,9 +20,11 @@ const defaultGrace = 10 * time.Second
 
 // An engine that was killed in the middle of a start knows nothing of the process
 // when it is back. It ends it, and until that is done it refuses to start the
-// container again. This is how long it may take, and how often it is asked.
+// container again. This is what it says meanwhile, how long it may take, and how often
+// it is asked.
 const (
-	clearing      = 15 * time.Second
+	leftover      = "id already in use"
+	clearing      = time.Minute
 	clearingAgain = 500 * time.Millisecond
 )
 
@@ -33,7 +35,10 @@ const portsAgain = 10
 func (e *Engine) Start(ctx context.Context, id string) error {
 	e.ours.start(id)
 	defer e.seen.forget(id)
-	err := whileClearing(ctx, "id already in use", func() error { return e.start(ctx, id) })
+	err := whileClearing(ctx, leftover, func() error { return e.start(ctx, id) })
+	if mentions(err, leftover) {
+		return unavailable(err) // nothing that the content could help
+	}
 	for again := 0; again < portsAgain && err != nil && strings.Contains(err.Error(), "port is already allocated") && e.choosesPort(ctx, id); again++ {
 		err = e.start(ctx, id)
 	}
@@ -66,7 +71,7 @@ func (e *Engine) choosesPort(ctx context.Context, id string) bool {
 func whileClearing(ctx context.Context, symptom string, f func() error) error {
 	deadline := time.Now().Add(clearing)
 	err := f()
-	for err != nil && strings.Contains(strings.ToLower(err.Error()), symptom) && time.Now().Before(deadline) {
+	for mentions(err, symptom) && time.Now().Before(deadline) {
 		select {
 		case <-time.After(clearingAgain):
 			err = f()
@@ -75,6 +80,10 @@ func whileClearing(ctx context.Context, symptom string, f func() error) error {
 		}
 	}
 	return err
+}
+
+func mentions(err error, symptom string) bool {
+	return err != nil && strings.Contains(strings.ToLower(err.Error()), symptom)
 }
 
 func (e *Engine) start(ctx context.Context, id string) error {

@@ -49,8 +49,8 @@ func (e *Engine) Observe(ctx context.Context) (reconcile.Observed, error) {
 	}
 	e.seen.keepOnly(rows)
 	e.ours.keepOnly(o.Containers)
-	e.exams.keepOnly(rows)
-	e.lingerers.keepOnly(rows)
+	e.exams.keepOnly(rows, o.At)
+	e.lingerers.keepOnly(rows, o.At)
 	for i, c := range o.Containers {
 		o.Containers[i].StopByHand, o.Containers[i].StopsByHand = e.ours.ended(c), e.ours.ending(c, o.At) // not a thing to remember
 		o.Containers[i].Health = e.exams.health(c)

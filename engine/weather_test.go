@@ -242,6 +242,17 @@ func TestAHalfStartedContainerIsStartedOnceTheEngineHasClearedItUp(t *testing.T)
 	}
 }
 
+func TestAnEngineThatDoesNotClearUpIsNotTheContentsFault(t *testing.T) {
+	e := quick(t, answering(t, "1.41", func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusConflict, "container with ID already in use")
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := e.Start(ctx, "abc"); !errors.Is(err, reconcile.ErrEngineUnavailable) {
+		t.Errorf("start: %v", err)
+	}
+}
+
 func TestAnIncompleteAnswerIsAnError(t *testing.T) {
 	for _, body := range []string{`{}`, `{"Id":"abc"}`, `null`, `{"Id":"abc","State":{}}`} {
 		e := quick(t, answering(t, "1.41", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }))

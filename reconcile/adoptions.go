@@ -124,7 +124,7 @@ func (l *Loop) foresee(ctx context.Context, in Situation, observed Observed) (Pl
 	next := &attempt{loop: l, stack: after, in: in, verdict: Decide(in), registry: l.lookups}
 	p, err := next.preview(ctx, observed)
 	if err != nil && postponed(err) {
-		return Plan{Stack: in.Stack, Blocked: withHint(err)}, nil
+		return Plan{Stack: in.Stack, Blocked: Explanation(err)}, nil
 	}
 	return p, err
 }

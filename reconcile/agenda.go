@@ -21,7 +21,8 @@ type agenda struct {
 	unsaved bool
 }
 
-// dueDrill orders the drill whose time has come, and returns when the next one is due;
+// dueDrill orders the drill whose time has come, or skips it where something else is under
+// way just then, and returns when the next one is due;
 // zero for never. That it was held is read off the record: a drill that began is not
 // ordered again, whoever died in it. The caller holds l.mu.
 func (l *Loop) dueDrill(ctx context.Context, s *stack, now time.Time) time.Time {
@@ -38,8 +39,11 @@ func (l *Loop) dueDrill(ctx context.Context, s *stack, now time.Time) time.Time 
 	}
 	l.saveAgenda(ctx, s)
 	next, err := d.Next(s.agenda.Settled)
-	if err != nil || next.IsZero() || next.After(now) || s.drill != nil {
+	switch {
+	case err != nil || next.IsZero() || next.After(now):
 		return next
+	case s.drill != nil:
+		return time.Time{} // it is asked again when that has begun
 	}
 	// The last one that is still worth holding; of several that were missed one is enough.
 	recent, err := d.Next(later(s.agenda.Settled, now.Add(-drillGrace)))
@@ -51,9 +55,9 @@ func (l *Loop) dueDrill(ctx context.Context, s *stack, now time.Time) time.Time 
 		return recent
 	}
 	if _, err := l.orderDrill(s, DrillRequest{Stack: s.name, Actor: "schedule"}, TriggerSchedule); err != nil {
-		l.skipDrill(ctx, s, withHint(err))
+		l.skipDrill(ctx, s, Explanation(err))
 	}
-	return time.Time{} // it is asked again when that has begun
+	return time.Time{} // and when this one has
 }
 
 // skipDrill says that the drill which is due is not held. The caller holds l.mu.

@@ -7,7 +7,7 @@ import (
 	"davit/compose"
 )
 
-// Analyst judges canaries while they are held.
+// Analyst judges what is new while it is held: a canary at its weight, or the batch of an update.
 type Analyst interface {
 	// Analyse tells every finding, until one is AnalysisFailed: nothing else is final, and
 	// those but AnalysisRuns and AnalysisError come no earlier than c.Hold. Its error is

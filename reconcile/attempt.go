@@ -60,7 +60,7 @@ type attempt struct {
 // is under way.
 func (l *Loop) start(ctx context.Context, s *stack, in Situation, v Verdict, what string) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s.work = &work{declared: cmp.Or(s.declared, v.presumed(in)), cancel: cancel, what: what, quiet: v.Act != ActReturn}
+	s.work = &work{declared: cmp.Or(s.declared, v.presumed(in)), cancel: cancel, what: what, quiet: v.Act != ActReturn, awaitsHooks: v.Act == ActDeploy}
 	a := &attempt{loop: l, stack: s, in: in, verdict: v, trigger: s.trigger, errand: s.errand, registry: l.lookups}
 	if v.Renews {
 		a.trigger = TriggerImage
@@ -387,7 +387,7 @@ func (a *attempt) barred(failures int) bool {
 // housekeeping reports whether a plan only clears away what serves nobody.
 func housekeeping(p Plan) bool {
 	return !slices.ContainsFunc(p.Steps, func(s Step) bool {
-		return !s.Clears && s.Kind != StepRemove && s.Kind != StepPrune && !(s.Kind == StepHook && s.Hook.Leftover)
+		return !s.Clears && s.Kind != StepRemove && s.Kind != StepPrune
 	})
 }
 

@@ -20,7 +20,7 @@ func (l *Loop) settleDecisions(ctx context.Context, s *stack, v Verdict, in Situ
 		if err := l.Decisions.SetHold(ctx, s.name, nil); err != nil {
 			return fmt.Errorf("end the hold of stack %s: %w", s.name, err)
 		}
-		l.event(s, EventReleased, SeverityInfo, fmt.Sprintf("the hold of release #%d ends: the stack's content changed in Git", s.controls.Hold.Seq))
+		l.event(s, EventReleased, SeverityInfo, fmt.Sprintf("the hold of release #%d ends: %s", s.controls.Hold.Seq, holdEnd(in)))
 		s.controls.Hold = nil
 	}
 	if sus := s.controls.Suspension; sus != nil && !sus.Active(in.Now) {
@@ -39,6 +39,14 @@ func (l *Loop) settleDecisions(ctx context.Context, s *stack, v Verdict, in Situ
 		return l.name(ctx, s, v, in)
 	}
 	return nil
+}
+
+// holdEnd says why a hold ends by itself.
+func holdEnd(in Situation) string {
+	if h := in.Controls.Hold; h.Paused && h.overtaken(in.History) {
+		return "something else has begun since"
+	}
+	return "the stack's content changed in Git"
 }
 
 // pinEnd says why a pin ends by itself.

@@ -34,8 +34,9 @@ The planner recognises a container by its spec hash and its image ID. One that
 matches what is desired is current while it runs and idle while it is stopped; one
 that does not match is old while it runs and spare while it is stopped. A start-first
 replacement, a stop-first replacement, the return to a standby and the clean-up after
-a crash at any point are the same few rules over these four heaps; see fleet.go and
-slot.go.
+a crash at any point are the same few rules over these four heaps. Three more are what
+those rules pass over: what is current and one too many, standbys that run, and what is
+stopped because an operator wants it so or because it failed; see fleet.go and slot.go.
 
 Whether a replica still has to be gated, to join, or to get its restart policy is
 read off the container as well: its aliases and its policy are the record of how far

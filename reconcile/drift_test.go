@@ -13,6 +13,7 @@ import (
 
 // by are the shop's containers by name.
 func (h *host) by() map[string]reconcile.Container {
+	h.settle()
 	out := map[string]reconcile.Container{}
 	for _, c := range h.observe().Containers {
 		out[c.Name] = c
@@ -118,11 +119,10 @@ func TestWhatSomebodyElsesComposeMakesInAStackIsReplaced(t *testing.T) {
 		h.push("v1.0.0", web("1.0"))
 		h.pass(time.Minute)
 		mine := h.by()["shop-web-1"]
-		h.engine.RemoveByHand(mine.ID)
 		foreign := mine
 		foreign.ID, foreign.Instance, foreign.Spec, foreign.Version, foreign.Release = "", "", "", "", 0
 		foreign.ImageRef, foreign.ConfigHash = "shop:0.9", "another"
-		h.engine.AddContainer(foreign)
+		h.engine.ReplaceByHand(mine.ID, foreign)
 		h.pass(time.Minute)
 		h.expect("running", h.running(), "web/2 shop:1.0")
 		if n := h.emitted(reconcile.EventForeignChange); n != 1 {
@@ -158,10 +158,9 @@ func TestWhatComposeMakesAnewJustAsDeclaredIsTakenOver(t *testing.T) {
 		h.push("v1.0.0", web("1.0"))
 		h.pass(time.Minute)
 		mine := h.by()["shop-web-1"]
-		h.engine.RemoveByHand(mine.ID)
 		foreign := mine
 		foreign.ID, foreign.Instance, foreign.Spec, foreign.Version, foreign.Release = "", "", "", "", 0
-		id := h.engine.AddContainer(foreign)
+		id := h.engine.ReplaceByHand(mine.ID, foreign)
 		h.engine.ClearLog()
 		h.pass(3 * time.Hour)
 		h.expect("mutations", h.acts(), "")

@@ -148,6 +148,6 @@ func (l *Loop) callOff(s *stack, why error) {
 		s.agenda.Settled, s.agenda.unsaved = l.Now(), true
 	}
 	if s.drill = nil; !errors.Is(why, context.Canceled) {
-		l.event(s, EventDrillSkipped, SeverityWarning, "the drill is called off: "+l.Scrub(withHint(why)))
+		l.event(s, EventDrillSkipped, SeverityWarning, "the drill is called off: "+l.Scrub(Explanation(why)))
 	}
 }

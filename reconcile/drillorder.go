@@ -77,7 +77,7 @@ func (l *Loop) drillable(s *stack, r DrillRequest) (*Release, error) {
 	if o := in.opening(); !o.Open && !r.Now {
 		return nil, WithHint(fmt.Errorf("%w: %s", ErrNotApplicable, windowText(o, in.Now)), "`davit drill %s --now` does not wait", s.name)
 	}
-	to, err := s.target("")
+	to, err := l.target(s, "")
 	if err != nil {
 		return nil, err
 	}

@@ -126,6 +126,7 @@ func (a *attempt) fail(ctx context.Context, result Result) error {
 	defer a.forget(ctx)
 	r := a.release
 	f := result.Failure
+	a.rememberBurnt(result)
 	if a.burnt = a.irreversible(result) && a.aborted() == nil; a.burnt {
 		f.Reason += "; nothing is rolled back, because an irreversible hook was begun"
 	}
@@ -220,7 +221,7 @@ func (a *attempt) decide(ctx context.Context, r Release, f *Failure) error {
 		a.stack.controls.Pin = nil
 		a.loop.mu.Unlock()
 	case a.verdict.Act == ActDeploy || a.verdict.Kind == KindRollback && a.verdict.Act == ActReturn:
-		hold := &Hold{Stack: r.Stack, Spec: r.Spec, Seq: r.Seq, Reason: f.Reason, Since: r.Finished, Paused: a.pauses(f)}
+		hold := &Hold{Stack: r.Stack, Spec: r.Spec, Seq: r.Seq, Reason: f.Reason, Since: r.Finished, Paused: a.pauses(f) || r.Outcome == Refused && a.in.paused() != nil}
 		if err := a.loop.Decisions.SetHold(ctx, r.Stack, hold); err != nil {
 			return fmt.Errorf("hold the content of release #%d: %w", r.Seq, err)
 		}
@@ -277,6 +278,7 @@ func (a *attempt) abandon(ctx context.Context, result Result) error {
 	a.account(ctx, &r, result)
 	blameBuild(&r, result.Err)
 	r.withHooks(result.Hooks)
+	a.rememberBurnt(result)
 	a.burnt = a.irreversible(result)
 	a.fruitless = a.plan.prepares(result.Done) && !a.hooked(result)
 	a.finish(ctx, r)
@@ -309,7 +311,7 @@ func (a *attempt) refuse(ctx context.Context, cause error) error {
 	if err := a.decide(ctx, r, &Failure{Reason: cause.Error()}); err != nil {
 		return err
 	}
-	a.loop.Emit(a.event(EventReleaseEnded, SeverityError, fmt.Sprintf("release #%d refused: %s", r.Seq, withHint(cause))))
+	a.loop.Emit(a.event(EventReleaseEnded, SeverityError, fmt.Sprintf("release #%d refused: %s", r.Seq, Explanation(cause))))
 	return nil
 }
 

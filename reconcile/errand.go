@@ -40,6 +40,10 @@ func (l *Loop) Restart(ctx context.Context, r ServiceRequest) error {
 	if err != nil {
 		return err
 	}
+	if v := l.leftAlone(s); v != nil {
+		return WithHint(fmt.Errorf("restart stack %s: %w: it is %s, and nothing of it is replaced meanwhile", s.name, ErrNotApplicable, standing(v.Sync, v.Reason)),
+			"`docker restart` starts its containers again as they are")
+	}
 	if err := l.unstop(ctx, s, services); err != nil {
 		return err
 	}
@@ -54,7 +58,8 @@ func (l *Loop) Restart(ctx context.Context, r ServiceRequest) error {
 	return nil
 }
 
-// Start ends what an operator stopped.
+// Start ends what an operator stopped. Of a stack that is left as it is, it returns when
+// that serves again, else when the order is taken.
 func (l *Loop) Start(ctx context.Context, r ServiceRequest) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,6 +69,9 @@ func (l *Loop) Start(ctx context.Context, r ServiceRequest) error {
 	}
 	if !slices.ContainsFunc(s.controls.Stops, func(x Stop) bool { return slices.Contains(services, x.Service) }) {
 		return fmt.Errorf("start stack %s: %w: no operator has stopped that", s.name, ErrNotApplicable)
+	}
+	if l.leftAlone(s) != nil {
+		return l.startLeft(ctx, s, services, r.Actor)
 	}
 	if err := l.unstop(ctx, s, services); err != nil {
 		return err
@@ -86,13 +94,27 @@ func (l *Loop) send(s *stack, e errand, r ServiceRequest) {
 // unstop forgets what is stopped of the services. The caller holds l.mu.
 func (l *Loop) unstop(ctx context.Context, s *stack, services []string) error {
 	kept := slices.DeleteFunc(slices.Clone(s.controls.Stops), func(x Stop) bool { return slices.Contains(services, x.Service) })
+	for _, name := range services {
+		s.lift(name, l.Now())
+	}
+	return l.setStops(ctx, s, kept)
+}
+
+// lift notes when somebody said that a service is to run.
+func (s *stack) lift(service string, at time.Time) {
 	if s.lifted == nil {
 		s.lifted = map[string]time.Time{}
 	}
-	for _, name := range services {
-		s.lifted[name] = l.Now()
+	s.lifted[service] = at
+}
+
+// leftAlone is the verdict by which no pass does anything about the stack, nil where one
+// does. The caller holds l.mu.
+func (l *Loop) leftAlone(s *stack) *Verdict {
+	if v := Decide(l.situation(s, l.Now())); v.Act == ActNothing {
+		return &v
 	}
-	return l.setStops(ctx, s, kept)
+	return nil
 }
 
 // Stop stops a stack, or one service of it, for as long as an operator wants: until
@@ -101,11 +123,7 @@ func (l *Loop) Stop(ctx context.Context, r ServiceRequest) error {
 	l.mu.Lock()
 	s, services, err := l.subjects(ctx, r, "stop")
 	if err == nil {
-		kept := slices.DeleteFunc(slices.Clone(s.controls.Stops), func(x Stop) bool { return slices.Contains(services, x.Service) })
-		for _, name := range services {
-			kept = append(kept, Stop{Service: name, Seq: lastContent(s.history), Actor: r.Actor, Since: l.Now()})
-		}
-		err = l.setStops(ctx, s, kept)
+		err = l.setStops(ctx, s, l.stopsOf(s, services, r.Actor))
 	}
 	if err != nil {
 		l.mu.Unlock()
@@ -133,6 +151,22 @@ func (l *Loop) Stop(ctx context.Context, r ServiceRequest) error {
 	return a.halt(ctx)
 }
 
+// stopsOf are the stops once an operator has stopped the services, too. What was stopped
+// before keeps its time, by which is known what that has ended. The caller holds l.mu.
+func (l *Loop) stopsOf(s *stack, services []string, actor string) []Stop {
+	owned, content := l.observed.ownedBy(s.name, l.Instance), lastContent(s.history)
+	kept := slices.DeleteFunc(slices.Clone(s.controls.Stops), func(x Stop) bool {
+		over, _ := x.over(content, owned)
+		return slices.Contains(services, x.Service) && over
+	})
+	for _, name := range services {
+		if !stopped(kept, name, "") {
+			kept = append(kept, Stop{Service: name, Seq: content, Actor: actor, Since: l.Now()})
+		}
+	}
+	return kept
+}
+
 // subjects are the stack and the services that an order means. Nothing may be under
 // way there. The caller holds l.mu.
 func (l *Loop) subjects(ctx context.Context, r ServiceRequest, verb string) (*stack, []string, error) {
@@ -153,7 +187,9 @@ func (l *Loop) subjects(ctx context.Context, r ServiceRequest, verb string) (*st
 	case now == nil:
 		return nil, nil, refuse("it has no good release")
 	case in.Controls.Suspension != nil:
-		return nil, nil, refuse("it is suspended")
+		return nil, nil, WithHint(refuse("it is suspended"), "`davit resume %s` first", s.name)
+	case in.Owner != "" || in.unadopted():
+		return nil, nil, refuse("its containers are not this davit's")
 	}
 	p, err := l.currentProject(s, in, Verdict{Current: now})
 	if err != nil || p == nil {
@@ -182,7 +218,7 @@ func (a *attempt) halt(ctx context.Context) error {
 	}
 	a.loop.mu.Lock()
 	now := *current(a.stack.history)
-	plan := halting(a.stack.name, a.loop.Instance, a.stack.controls.Stops, observed)
+	plan := halting(a.loop.Instance, Situation{Stack: a.stack.name, History: a.stack.history, Controls: a.stack.controls}, observed)
 	a.loop.mu.Unlock()
 	result := a.execute(ctx, plan, now)
 	if result.Failure != nil {
@@ -192,12 +228,12 @@ func (a *attempt) halt(ctx context.Context) error {
 }
 
 // halting is the plan that stops what an operator wants to be stopped.
-func halting(stack, instance string, stops []Stop, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance), edge: o.Edge}
+func halting(instance string, in Situation, o Observed) Plan {
+	p := takingAway(in.Stack, instance, o)
 	for _, c := range p.owned {
-		for _, s := range stops {
+		for _, s := range in.Controls.Stops {
 			if s.Service == c.Service && s.Container == "" && (c.Running() || c.State == Restarting) && !c.Started.After(s.Since) {
-				p.stop(c, "stopped by "+s.Actor)
+				p.stopAsMade(c, in.History, "stopped by "+s.Actor)
 			}
 		}
 	}

@@ -31,7 +31,7 @@ const (
 	EventHeld             EventKind = "Held"
 	EventReleased         EventKind = "Released"     // a hold, pin or suspension ended
 	EventPromoted         EventKind = "Promoted"     // an operator let a canary go on
-	EventAborted          EventKind = "Aborted"      // an operator put an end to a canary
+	EventAborted          EventKind = "Aborted"      // an operator put an end to a release that was under way
 	EventUndecided        EventKind = "Undecided"    // a release waits for an operator to promote or abort it
 	EventDrillEnded       EventKind = "DrillEnded"   // the stack is back from it
 	EventDrillSkipped     EventKind = "DrillSkipped" // one that was ordered, or due, was not held

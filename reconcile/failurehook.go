@@ -49,9 +49,9 @@ func (l *Loop) seeTo(ctx context.Context, s *stack, r *Release) {
 	if p == nil || !slices.ContainsFunc(p.Services, func(x compose.Service) bool { return len(x.Settings.Hooks.OnFailure) > 0 }) {
 		return
 	}
-	release := *r
+	release, changed := *r, changedBy(s.history, r)
 	l.workers.Go(func() {
-		err := l.runFailureHooks(ctx, release, p)
+		err := l.runFailureHooks(ctx, release, p, changed)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if err == nil || ctx.Err() != nil {
@@ -79,7 +79,25 @@ func lastFailed(history []Release) *Release {
 	return nil
 }
 
-func (l *Loop) runFailureHooks(ctx context.Context, r Release, p *compose.Project) error {
+// changedBy are the services that r ran with another image or content than the release
+// that was current before it. Hooks belong to a change.
+func changedBy(history []Release, r *Release) map[string]bool {
+	older := slices.IndexFunc(history, func(h Release) bool { return h.Seq < r.Seq })
+	var before Release
+	if older >= 0 {
+		if c := current(history[older:]); c != nil {
+			before = *c
+		}
+	}
+	out := map[string]bool{}
+	for _, rec := range r.Services {
+		was, ok := before.Service(rec.Name)
+		out[rec.Name] = !ok || was.Spec != rec.Spec || !was.Image.Same(rec.Image)
+	}
+	return out
+}
+
+func (l *Loop) runFailureHooks(ctx context.Context, r Release, p *compose.Project, changed map[string]bool) error {
 	entries, err := l.Journal.Journal(ctx, r.Stack, r.Seq)
 	if err != nil {
 		return err
@@ -94,16 +112,17 @@ func (l *Loop) runFailureHooks(ctx context.Context, r Release, p *compose.Projec
 			runs = append(runs, run)
 		}
 	}
-	plan := failurePlan(p, r, observed.hooksOf(r.Stack, l.Instance), runs)
+	plan := failurePlan(p, r, changed, observed.hooksOf(r.Stack, l.Instance), runs)
 	if plan.Empty() {
 		return nil
 	}
 	return l.Executor.Execute(ctx, Job{Plan: plan, Release: r, Report: l.Emit}).Err
 }
 
-// failurePlan is what is run after r, a release of p, has failed: what was not begun,
-// as containers and the journal have it. Containers that have ended are removed.
-func failurePlan(p *compose.Project, r Release, containers []Container, runs []HookRun) Plan {
+// failurePlan is what is run after r, a release of p, has failed: what of the services that
+// it changed was not begun, as containers and the journal have it. Containers that have
+// ended are removed.
+func failurePlan(p *compose.Project, r Release, changed map[string]bool, containers []Container, runs []HookRun) Plan {
 	plan := Plan{Stack: p.Name, To: r.Version, Project: p}
 	add := func(s Step, after []int) []int {
 		s.ID, s.After = len(plan.Steps)+1, after
@@ -125,7 +144,7 @@ func failurePlan(p *compose.Project, r Release, containers []Container, runs []H
 			switch begun := slices.ContainsFunc(runs, func(x HookRun) bool { return x.Container == name }); {
 			case i >= 0:
 				step.Replica.ID = containers[i].ID
-			case begun:
+			case begun, !changed[s.Name]:
 				continue
 			}
 			after = add(step, after)

@@ -54,6 +54,14 @@ func (i Image) Same(o Image) bool {
 	return i.Digest != "" && i.Digest == o.Digest
 }
 
+// other reports whether both are known not to be one image.
+func (i Image) other(o Image) bool {
+	if i.ID != "" && o.ID != "" {
+		return i.ID != o.ID
+	}
+	return i.Digest != "" && o.Digest != "" && i.Digest != o.Digest
+}
+
 // exact reports whether ref, under which the engine has the image, names its
 // content, so that no registry could tell anything else.
 func (i Image) exact(ref string) bool {

@@ -243,7 +243,7 @@ func (l *Loop) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.stacks {
-		if s.work != nil {
+		if s.work != nil || len(s.overseen) > 0 {
 			return true
 		}
 	}
@@ -313,7 +313,7 @@ func (l *Loop) poke() {
 func (l *Loop) stack(name string) *stack {
 	s, ok := l.stacks[name]
 	if !ok {
-		s = &stack{name: name, trigger: TriggerStartup, logger: l.Logger.With("stack", name), mourned: map[int64]bool{}}
+		s = &stack{name: name, trigger: TriggerStartup, logger: l.Logger.With("stack", name), mourned: map[int64]bool{}, overseen: map[string]bool{}}
 		if len(l.claims.latest) > 0 && !l.observed.At.IsZero() {
 			s.trigger = TriggerPoll
 		}

@@ -31,6 +31,7 @@ func (h *host) drill(r reconcile.DrillRequest) error {
 	h.t.Helper()
 	r.Stack, r.Actor = "shop", "ann"
 	_, err := h.loop.Drill(h.t.Context(), r)
+	h.settle()
 	return err
 }
 
@@ -282,7 +283,16 @@ func TestADrillIsRefusedWhereItWouldBeMoreThanARehearsal(t *testing.T) {
 		}, reconcile.DrillRequest{}, "it is pinned"},
 		"while held":            {func(h *host) { shop(h); h.push("v1.2.0", web("bad")); h.pass(5 * time.Minute) }, reconcile.DrillRequest{}, "it is held"},
 		"while a release rolls": {func(h *host) { shop(h); h.push("v1.2.0", web("1.2")); h.pass(time.Second) }, reconcile.DrillRequest{}, "deploy is under way"},
-		"while a drill is away": {func(h *host) { shop(h); _ = h.drill(reconcile.DrillRequest{}) }, reconcile.DrillRequest{}, "a drill is under way"},
+		"while a drill is away": {func(h *host) { shop(h); _ = h.drill(reconcile.DrillRequest{}) }, reconcile.DrillRequest{}, ": drill is under way"},
+		"while a drill that was cut off cannot come back": {func(h *host) {
+			shop(h)
+			_ = h.drill(reconcile.DrillRequest{})
+			h.pass(4 * time.Second)
+			h.stop()
+			h.disk.fill(true)
+			h.boot()
+			h.settle()
+		}, reconcile.DrillRequest{}, "a drill is under way"},
 		"of what is stopped": {func(h *host) {
 			shop(h)
 			_ = h.loop.Stop(h.t.Context(), reconcile.ServiceRequest{Stack: "shop", Actor: "bob"})
@@ -443,14 +453,26 @@ func TestADrillThatIsOrderedAndCannotBeginIsCalledOff(t *testing.T) {
 		if st := h.status(); st.Drill != nil || st.Sync != reconcile.SyncSynced {
 			t.Errorf("%s, drill %+v", st.Sync, st.Drill)
 		}
-		if err := h.drill(reconcile.DrillRequest{}); err != nil {
+	})
+}
+
+// Whether it has begun by then is up to the scheduler; it is over in any case.
+func TestADrillThatIsSuspendedAtOnceIsNotHeld(t *testing.T) {
+	drilled(t, func(t *testing.T, h *host) {
+		if _, err := h.loop.Drill(t.Context(), reconcile.DrillRequest{Stack: "shop", Actor: "ann"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
 			t.Fatal(err)
 		}
 		h.pass(time.Minute)
-		h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded")
+		const before = "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded"
+		if got := h.history(); got != before && got != before+"\n#3 drill v1.0.0 cancelled restores #1" {
+			t.Errorf("history:\n%s", got)
+		}
+		if st := h.status(); st.Drill != nil {
+			t.Errorf("drill %+v", st.Drill)
+		}
 	})
 }
 
@@ -526,4 +548,23 @@ func TestWhatADrillBroughtBackIsHealedLikeAnythingElse(t *testing.T) {
 			t.Errorf("it is up again by %s of %s\n%s", r.Kind, r.Trigger, h.story())
 		}
 	})
+}
+
+func TestADrillThatIsDueWhileAReleaseRollsIsSkippedForThat(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"that is soon over": 40 * time.Minute, "for hours": 3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			drilled(t, func(t *testing.T, h *host) {
+				long := healthy()
+				long.HooksTake = takes
+				h.image("shop:1.2", long)
+				const daily = "x-davit: {drill: {schedule: \"0 3 * * *\", timezone: UTC}}\n"
+				h.push("", daily+web("1.1"))
+				h.untilClock("02:50")
+				h.push("v1.2.0", daily+hooked("1.2", "pre_deploy: [{run: [/app, migrate], timeout: 4h}]"))
+				h.pass(5 * time.Hour)
+				h.expect("told", h.heard(reconcile.EventDrillSkipped), "warning: the drill that was due is not held: drill stack shop: not applicable: deploy is under way")
+				h.expect("history", h.history(), "#1 deploy v1.0.0 succeeded\n#2 deploy v1.1.0 succeeded\n#3 deploy v1.2.0 succeeded")
+			})
+		})
+	}
 }

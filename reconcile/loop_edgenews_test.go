@@ -140,8 +140,10 @@ func TestTheStatusSaysWhoServesAPortAndWhatIsStillDone(t *testing.T) {
 		}
 		edge.Work = time.Hour
 		docker := "    x-davit: {ports: {\"8080\": {via: docker}}}\n"
+		h.disk.fill(true)
 		h.push("v1.0.0", published("1.0")+docker)
 		h.expect("before", ports(), `80  ""`)
+		h.disk.fill(false)
 		h.pass(time.Minute)
 		h.expect("of Docker", ports(), `80 docker ""`)
 		h.push("v1.1.0", published("1.1"))

@@ -37,6 +37,7 @@ func remembering(t *testing.T, f func(t *testing.T, h *host)) {
 // only is the one container of a service that runs.
 func (h *host) only(service string) reconcile.Container {
 	h.t.Helper()
+	h.settle()
 	var found []reconcile.Container
 	for _, c := range h.observe().Containers {
 		if c.Service == service && c.Running() {
@@ -198,11 +199,11 @@ func TestHealingPausesEverLongerAndEndsWithAReason(t *testing.T) {
 				h.push("v1.0.0", alive("1.0", ""))
 				h.pass(time.Minute)
 				for range 40 {
-					h.pass(30 * time.Second)
 					if restarts {
 						h.stop()
 						h.boot()
 					}
+					h.pass(30 * time.Second)
 				}
 				h.record.mu.Lock()
 				var begun []time.Time

@@ -356,3 +356,198 @@ func (s hookStory) run(t *testing.T, n int, at enginetest.Moment) (end string, m
 	})
 	return end, mutations
 }
+
+// untilBack passes until a release has brought that tag back, an hour at most, and returns
+// how long it took.
+func (h *host) untilBack(tag string) time.Duration {
+	begun := time.Now()
+	for time.Since(begun) < time.Hour && !(strings.Contains(h.running(), "shop:"+tag) && strings.Contains(h.history(), "rollback")) {
+		h.pass(time.Second)
+	}
+	return time.Since(begun)
+}
+
+func TestNoWayBackWaitsForAHookOfWhatItLeaves(t *testing.T) {
+	const long = "post_deploy: [{run: [/app, smoke], timeout: 10m}]"
+	hangs := enginetest.Behaviour{Healthcheck: true, HealthyAfter: time.Second, HooksHang: true}
+	late := hangs
+	late.UnhealthyAfter = 7 * time.Second
+	for name, c := range map[string]struct {
+		image     enginetest.Behaviour
+		hooks, to string
+		back      func(h *host) error
+	}{
+		"a failure beside post_deploy": {image: late, hooks: long, to: "1.1", back: func(*host) error { return nil }},
+		"an abort in post_deploy": {image: hangs, hooks: long, to: "1.1", back: func(h *host) error {
+			h.pass(30 * time.Second)
+			return h.loop.Abort(h.t.Context(), "shop", "ann")
+		}},
+		"a rollback past pre_deploy": {image: hangs, hooks: "pre_deploy: [{run: [/app, migrate], timeout: 10m}]", to: "1.0", back: func(h *host) error {
+			h.pass(10 * time.Second)
+			_, err := h.loop.Rollback(h.t.Context(), reconcile.RollbackRequest{Stack: "shop", To: "1", Actor: "ann"})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.1", healthy())
+				h.image("shop:1.2", c.image)
+				h.push("v1.0.0", web("1.0"))
+				h.pass(time.Minute)
+				h.push("v1.1.0", web("1.1"))
+				h.pass(time.Minute)
+				h.push("v1.2.0", hooked("1.2", c.hooks))
+				if err := c.back(h); err != nil {
+					t.Fatal(err)
+				}
+				if took := h.untilBack(c.to); took > time.Minute {
+					t.Errorf("back after %v\n%s", took, h.story())
+				}
+				h.pass(time.Minute)
+				if h.latest().Running() || !strings.Contains(h.running(), "web/0 shop:1.2") {
+					t.Errorf("the hook is to run on, and nothing to wait for it: %s, %s", h.running(), h.history())
+				}
+				h.pass(15 * time.Minute)
+				h.expectNoHooks() // its time was up
+			})
+		})
+	}
+}
+
+func TestAHookKeepsToItsTimeoutWhileItsStackIsSuspended(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		b := healthy()
+		b.HooksHang = true
+		h.image("shop:1.1", b)
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", hooked("1.1", migrates))
+		h.pass(time.Minute)
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Minute)
+		h.expect("in time", h.running(), "web/0 shop:1.1, web/1 shop:1.0")
+		h.stop()
+		h.boot()
+		h.pass(4 * time.Minute)
+		h.expect("its time is up", h.running(), "web/1 shop:1.0")
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		if f := h.release(3).Failure; !strings.Contains(f, "did not end within 5m") {
+			t.Errorf("the failure says %q\n%s", f, h.history())
+		}
+		h.expect("begun", h.begun(), "shop-web-pre_deploy-1-2")
+		h.expectNoHooks()
+	})
+}
+
+// The program ends with code 0 at the stop signal, and the agent dies before it has
+// written down why it was stopped.
+func TestAHookThatWasStoppedAtItsTimeoutHasFailedForTheNextAgentToo(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		b := withHooks(nil)
+		b.HooksHang = true
+		h.image("shop:1.1", b)
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.push("v1.1.0", hooked("1.1", migrates))
+		h.pass(4 * time.Minute)
+		died, dead := make(chan struct{}), false
+		h.engine.Interrupt(func(op enginetest.Op, moment enginetest.Moment) error {
+			switch {
+			case dead:
+				return errKilled
+			case op.Kind == enginetest.OpStop && strings.Contains(op.Target, "pre_deploy") && moment == enginetest.After:
+				dead = true
+				h.record.die(true)
+				close(died)
+				return errKilled
+			}
+			return nil
+		})
+		<-died
+		h.stop()
+		dead = false
+		h.engine.Interrupt(nil)
+		h.record.die(false)
+		h.boot()
+		h.pass(30 * time.Minute)
+		h.expect("running", h.running(), "web/1 shop:1.0")
+		if f := h.release(3).Failure; !strings.Contains(f, "did not end within 5m") {
+			t.Errorf("the failure says %q\n%s", f, h.history())
+		}
+		h.expectNoHooks()
+	})
+}
+
+func TestOnFailureIsNotRunForServicesThatTheReleaseDidNotChange(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		bad := withHooks(nil)
+		bad.Sick = true
+		h.image("shop:1.0", withHooks(nil))
+		h.image("api:1.0", healthy())
+		h.image("api:bad", bad)
+		const tells = "    x-davit: {hooks: {on_failure: [{run: [/app, tell], timeout: 1m}]}}\n"
+		both := func(tag string) string {
+			return web("1.0") + tells + "  api:\n    image: api:" + tag + "\n    restart: unless-stopped\n" + tells
+		}
+		h.push("v1.0.0", both("1.0"))
+		h.pass(time.Minute)
+		h.engine.ClearLog()
+		h.push("v1.1.0", both("bad"))
+		h.pass(10 * time.Minute)
+		h.expect("begun", h.begun(), "shop-api-on_failure-1-2")
+	})
+}
+
+func TestHooksThatCouldNotBeRunAreRefusedWhenTheyAreDeclared(t *testing.T) {
+	db := func(tag, hooks string) string {
+		return "services:\n  db:\n    image: db:" + tag + "\n    restart: unless-stopped\n    volumes: [data:/data]\n" + hooks + "volumes: {data: {}}\n"
+	}
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("db:1", healthy())
+		h.image("db:bad", sick())
+		h.push("v1.0.0", db("1", ""))
+		h.pass(time.Minute)
+		h.push("v1.0.1", db("1", "    x-davit: {hooks: {on_failure: [{run: [/app, tell], timeout: 1m}]}}\n"))
+		h.pass(time.Minute)
+		h.expect("sync", string(h.status().Sync), "stalled")
+		h.push("v1.1.0", db("bad", ""))
+		h.pass(time.Hour)
+		h.expect("running", h.running(), "db/1 db:1")
+	})
+}
+
+func TestAHookAndTheReplicasOfItsReleaseHaveOneImageThoughItsTagMoves(t *testing.T) {
+	simulate(t, func(t *testing.T, h *host) {
+		h.image("shop:1.0", healthy())
+		slow := withHooks(nil)
+		slow.HealthyAfter = 30 * time.Second
+		first := h.image("shop:latest", slow)
+		h.push("v1.0.0", web("1.0"))
+		h.pass(time.Minute)
+		h.engine.ClearLog()
+		h.push("v1.1.0", hooked("latest", migrates))
+		h.pass(30 * time.Second) // the hook has run, the container starts
+		if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(time.Second)
+		h.image("shop:latest", slow)
+		if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Minute)
+		h.expect("begun", h.begun(), "shop-web-pre_deploy-1-2")
+		if ran := h.only("web").ImageID; ran != first.ID {
+			t.Errorf("%s serves, the hook was run in %s\n%s", ran, first.ID, h.story())
+		}
+	})
+}

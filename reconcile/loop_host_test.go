@@ -54,6 +54,9 @@ type host struct {
 	// looks counts the loop's snapshots of the engine.
 	looks atomic.Int64
 
+	// waits is set while the test waits for everybody else.
+	waits atomic.Bool
+
 	mu     sync.Mutex
 	events []reconcile.Event
 }
@@ -139,12 +142,24 @@ func (h *host) declare() {
 		d.Projects = append(d.Projects, h.declared[name])
 	}
 	h.loop.Declare(d)
+	h.settle()
 }
 
 // pass lets time go by.
 func (h *host) pass(d time.Duration) {
+	h.waits.Store(true)
+	defer h.waits.Store(false)
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// settle lets everything happen that is due at this moment: what a test reads must not
+// depend on who was scheduled first. What the engine calls back during a wait reads at once.
+func (h *host) settle() {
+	if h.waits.CompareAndSwap(false, true) {
+		defer h.waits.Store(false)
+		synctest.Wait()
+	}
 }
 
 // image adds an image to the engine under ref.
@@ -154,6 +169,7 @@ func (h *host) image(ref string, b enginetest.Behaviour) reconcile.Image {
 
 // running are the shop's running containers as "web/1 shop:1.0", sorted.
 func (h *host) running() string {
+	h.settle()
 	var out []string
 	for _, c := range h.observe().Containers {
 		if c.Running() {
@@ -175,6 +191,7 @@ func (h *host) observe() reconcile.Observed {
 
 // history are the releases, oldest first, as "#1 deploy v1.0.0 succeeded".
 func (h *host) history() string {
+	h.settle()
 	h.record.mu.Lock()
 	defer h.record.mu.Unlock()
 	var out []string
@@ -190,6 +207,7 @@ func (h *host) history() string {
 
 func (h *host) status() reconcile.StackStatus {
 	h.t.Helper()
+	h.settle()
 	all, err := h.loop.Status(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
@@ -223,12 +241,14 @@ func (h *host) story() string {
 
 // told is how many events there were.
 func (h *host) told() int {
+	h.settle()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.events)
 }
 
 func (h *host) emitted(kind reconcile.EventKind) int {
+	h.settle()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0

@@ -53,8 +53,8 @@ func TestACorrectionThatIsNotPossibleYetIsOneLineOfTheHistory(t *testing.T) {
 	}{
 		"a drift whose image cannot be pulled": {func(h *host) {
 			c := h.byService("web")
-			h.engine.RemoveByHand(c.ID)
 			h.engine.DeleteImage(c.ImageID)
+			h.engine.RemoveByHand(c.ID)
 		}, enginetest.OpPull, "#1 deploy v1.0.0 succeeded\n#2 drift-fix v1.0.0 succeeded", false},
 		"a restart whose image cannot be pulled": {func(h *host) {
 			h.engine.DeleteImage(h.byService("web").ImageID)

@@ -406,3 +406,36 @@ func TestTheClockOfTheHostMayJump(t *testing.T) {
 		h.expect("status", h.status().WaitingFor, "window opens Sun 02:00 CET, in 24h54m")
 	})
 }
+
+// An operator's pause is no end: what was begun in its window goes on after it.
+func TestWhatIsResumedGoesOnThoughItsWindowHasShutMeanwhile(t *testing.T) {
+	for name, forHowLong := range map[string]time.Duration{"by an operator": 0, "by itself": 2 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, h *host) {
+				const nightly = `x-davit: {windows: [{allow: "0 1 * * *", for: 1h, timezone: UTC}]}` + "\n"
+				h.image("shop:1.0", healthy())
+				h.image("shop:1.1", enginetest.Behaviour{Healthcheck: true, HealthyAfter: 10 * time.Second})
+				h.push("v1.0.0", replicated("1.0", 4, "", ""))
+				h.pass(2 * time.Minute)
+				h.push("v1.1.0", nightly+replicated("1.1", 4, "", ""))
+				h.untilClock("01:00")
+				h.pass(28 * time.Second)
+				if err := h.loop.Suspend(t.Context(), reconcile.SuspendRequest{Stack: "shop", Actor: "ann", For: forHowLong}); err != nil {
+					t.Fatal(err)
+				}
+				h.pass(time.Second)
+				if h.count("shop:1.0") == 0 || h.count("shop:1.1") == 0 {
+					t.Fatalf("not half-way: %s", h.running())
+				}
+				h.pass(2 * time.Hour)
+				if forHowLong == 0 {
+					if err := h.loop.Resume(t.Context(), "shop", "ann"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				h.pass(3 * time.Minute)
+				h.expect("replicas", fmt.Sprint(h.count("shop:1.0"), " ", h.count("shop:1.1")), "0 4")
+			})
+		})
+	}
+}

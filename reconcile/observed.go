@@ -189,32 +189,37 @@ type Volume struct {
 
 // ownedBy are the containers of a stack that the davit called instance made.
 func (o Observed) ownedBy(stack, instance string) []Container {
-	var out []Container
-	for _, c := range o.Containers {
-		if c.Stack == stack && c.Instance == instance && !c.OneOff {
-			out = append(out, c)
-		}
-	}
-	return out
+	return o.which(func(c *Container) bool { return c.Stack == stack && c.Instance == instance && !c.OneOff })
 }
 
 // hooksOf are the containers of the hooks of a stack's releases.
 func (o Observed) hooksOf(stack, instance string) []Container {
-	var out []Container
-	for _, c := range o.Containers {
-		if c.Stack == stack && c.Instance == instance && c.OneOff && c.Hook.Phase.OfRelease() {
-			out = append(out, c)
-		}
-	}
-	return out
+	return o.which(func(c *Container) bool {
+		return c.Stack == stack && c.Instance == instance && c.OneOff && c.Hook.Phase.OfRelease()
+	})
 }
 
 // notOwnedBy are the containers of a stack that somebody else made.
 func (o Observed) notOwnedBy(stack, instance string) []Container {
-	var out []Container
-	for _, c := range o.Containers {
-		if c.Stack == stack && c.Instance != instance && !c.OneOff {
-			out = append(out, c)
+	return o.which(func(c *Container) bool { return c.Stack == stack && c.Instance != instance && !c.OneOff })
+}
+
+// which are the containers that are meant. A pass asks this of every stack, a host has
+// hundreds of containers, and they are large: none is copied but those.
+func (o Observed) which(meant func(*Container) bool) []Container {
+	n := 0
+	for i := range o.Containers {
+		if meant(&o.Containers[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]Container, 0, n)
+	for i := range o.Containers {
+		if c := &o.Containers[i]; meant(c) {
+			out = append(out, *c)
 		}
 	}
 	return out

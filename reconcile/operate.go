@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (l *Loop) Rollback(ctx context.Context, r RollbackRequest) (Release, error)
 	if err != nil {
 		return Release{}, err
 	}
-	target, err := s.target(r.To)
+	target, err := l.target(s, r.To)
 	if err != nil {
 		return Release{}, err
 	}
@@ -64,9 +65,10 @@ func (l *Loop) Rollback(ctx context.Context, r RollbackRequest) (Release, error)
 
 // target finds the release that an operator means: a sequence number, a version,
 // or nothing for the good content before that which came last, however far that has come.
-func (s *stack) target(to string) (*Release, error) {
+// The caller holds l.mu.
+func (l *Loop) target(s *stack, to string) (*Release, error) {
 	now := current(s.history)
-	if to == "" && now != nil && unproven(s.history) != nil {
+	if to == "" && now != nil && l.abroad(s) != nil {
 		return now, nil
 	}
 	seq, err := strconv.ParseInt(strings.TrimPrefix(to, "#"), 10, 64)
@@ -94,6 +96,26 @@ func unproven(history []Release) *Release {
 		return nil
 	}
 	return r
+}
+
+// abroad is the unproven release of s, if it is under way or still asked for, or something
+// of it runs: one that was taken back before it changed anything is past, and what is
+// current is what runs. The caller holds l.mu.
+func (l *Loop) abroad(s *stack) *Release {
+	r, now := unproven(s.history), current(s.history)
+	if r == nil {
+		return nil
+	}
+	asked := r.Spec == s.declared && (now == nil || now.Spec != r.Spec)
+	stays := l.situation(s, l.Now()).stays() != ""
+	runs := slices.ContainsFunc(l.observed.Containers, func(c Container) bool {
+		made := bySeq(s.history, c.Release)
+		return c.Stack == s.name && c.Instance == l.Instance && c.Running() && made != nil && (now == nil || made.Seq > now.Seq) && made.Spec == r.Spec
+	})
+	if r.Running() || asked || stays || runs {
+		return r
+	}
+	return nil
 }
 
 // Unpin lets a stack follow Git again.
@@ -131,7 +153,8 @@ func (l *Loop) Retry(ctx context.Context, stack, actor string) error {
 	if r := s.trying(); r != nil {
 		return WithHint(fmt.Errorf("retry stack %s: %w: release #%d of it is under way", stack, ErrNotApplicable, r.Seq), "`davit abort %s` puts an end to it", stack)
 	}
-	if s.controls.Hold != nil {
+	// What is paused stays so until that begins: nothing is gone back to before.
+	if s.controls.Hold != nil && l.situation(s, l.Now()).paused() == nil {
 		if err := l.Decisions.SetHold(ctx, stack, nil); err != nil {
 			return err
 		}

@@ -37,6 +37,8 @@ type HookFailure struct {
 	TimedOut time.Duration
 	// Vanished is true when its container was removed before it had ended.
 	Vanished bool
+	// Stopped is by what it may have been stopped though it ended with code 0; "" for nothing.
+	Stopped string
 	// Output is the end of what it printed.
 	Output string
 }
@@ -48,6 +50,9 @@ func (f *HookFailure) Error() string {
 	}
 	if f.Vanished {
 		text = "its container was removed before it had ended"
+	}
+	if f.Stopped != "" {
+		text = "ended with code 0, but " + f.Stopped
 	}
 	if f.Output != "" {
 		text += ": " + f.Output
@@ -103,6 +108,14 @@ func Hint(err error) string {
 		return h.Hint
 	}
 	return ""
+}
+
+// Explanation is what err says, with its hint.
+func Explanation(err error) string {
+	if hint := Hint(err); hint != "" {
+		return err.Error() + " (" + hint + ")"
+	}
+	return err.Error()
 }
 
 // What adapters report so that the loop can tell one failure from another.

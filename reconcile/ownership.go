@@ -86,7 +86,7 @@ func (l *Loop) announceClashes(now time.Time) {
 		at, told := l.clashes[key]
 		if !told {
 			at = now
-			l.Emit(Event{At: now, Stack: r.Stack, Kind: EventStalled, Severity: SeverityError, Message: withHint(r.Err)})
+			l.Emit(Event{At: now, Stack: r.Stack, Kind: EventStalled, Severity: SeverityError, Message: Explanation(r.Err)})
 		}
 		since[key] = at
 	}
@@ -102,7 +102,7 @@ func (l *Loop) withClashes(stacks []StackStatus) []StackStatus {
 	}
 	var out []StackStatus
 	add := func(r refused) {
-		st := StackStatus{Name: r.Stack, Source: r.source, Sync: SyncStalled, Health: ConditionUnknown, WaitingFor: withHint(r.Err),
+		st := StackStatus{Name: r.Stack, Source: r.source, Sync: SyncStalled, Health: ConditionUnknown, WaitingFor: Explanation(r.Err),
 			Since: l.clashes[r.source+"\n"+r.Stack+"\n"+r.Err.Error()], Services: []ServiceStatus{}}
 		if at := l.polled[r.source].at; !at.IsZero() {
 			st.LastFetch = &at

@@ -40,11 +40,11 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 	lost := l.tableLost()
 	for _, name := range l.inOrder() {
 		l.disturbed(l.stacks[name], lost)
-		if s := l.stacks[name]; s.work == nil && l.actsOn(name) {
-			due := l.dueDrill(ctx, s, now)
-			if again := sooner(l.consider(ctx, s, now), due); !again.IsZero() && again.Before(next) {
-				next = again
-			}
+		if again := l.attend(ctx, l.stacks[name], now); !again.IsZero() && again.Before(next) {
+			next = again
+		}
+		if l.actsOn(name) && !l.ObserveOnly {
+			l.seeOut(ctx, l.stacks[name])
 		}
 	}
 	if due := l.unverified(now); len(due) > 0 && !l.ObserveOnly {
@@ -54,6 +54,20 @@ func (l *Loop) pass(ctx context.Context) time.Duration {
 		l.workers.Go(func() { l.collect(ctx) })
 	}
 	return max(next.Sub(now), 0)
+}
+
+// attend sees whether a drill of the stack is due, and considers the stack where nothing is
+// under way. It returns when it wants to be attended to again, like consider. The caller
+// holds l.mu.
+func (l *Loop) attend(ctx context.Context, s *stack, now time.Time) time.Time {
+	if !l.actsOn(s.name) || s.work != nil && s.work.quiet {
+		return time.Time{}
+	}
+	due := l.dueDrill(ctx, s, now)
+	if s.work != nil {
+		return due
+	}
+	return sooner(l.consider(ctx, s, now), due)
 }
 
 // loadAll makes sure that every stack that is declared, recorded or running is
@@ -81,8 +95,8 @@ func (l *Loop) loadAll(ctx context.Context, observed Observed) error {
 	for _, name := range recorded {
 		l.stack(name)
 	}
-	for _, c := range observed.Containers {
-		if c.Instance == l.Instance {
+	for i := range observed.Containers {
+		if c := &observed.Containers[i]; c.Instance == l.Instance {
 			l.stack(c.Stack)
 		}
 	}
@@ -118,9 +132,9 @@ func (l *Loop) facts(s *stack, now time.Time) Situation {
 	in := Situation{Stack: s.name, Now: now, History: s.history, Controls: s.controls, Retry: s.retry, Drill: s.drill, Windows: l.Windows}
 	l.declaredFor(&in)
 	in.Override, in.Begun = s.override != nil && s.override.spec == s.declared, l.begun(s.history, in)
-	in.Renewed = s.renewed(in.Declared)
-	for _, c := range l.observed.Containers {
-		switch {
+	in.Renewed, in.Burnt = s.renewed(in.Declared), l.burnt(s)
+	for i := range l.observed.Containers {
+		switch c := &l.observed.Containers[i]; {
 		case c.Stack != s.name || c.OneOff:
 		case c.Instance == l.Instance:
 			in.Ours = true
@@ -168,7 +182,8 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	if err := l.noteStops(ctx, s, l.observed); err != nil {
 		return l.trouble(s, err, now)
 	}
-	if halt := halting(s.name, l.Instance, s.controls.Stops, l.observed); v.Act != ActNothing && !halt.Empty() {
+	in.Controls = s.controls
+	if halt := halting(l.Instance, in, l.observed); in.haltable(v) && !halt.Empty() {
 		v.Act = ActHalt
 		l.start(ctx, s, in, v, "stop")
 		return time.Time{}
@@ -181,14 +196,7 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	}
 	switch v.Act {
 	case ActNothing:
-		l.announce(s, v, now)
-		if until := s.controls.Suspension; until != nil {
-			return until.Until
-		}
-		if now.Before(in.Heard) {
-			return in.Heard
-		}
-		return v.Opens
+		return l.letBe(ctx, s, in, v, now)
 	case ActKeep:
 		return sooner(l.keep(ctx, s, in, v, now), v.Opens)
 	case ActStop:
@@ -206,6 +214,20 @@ func (l *Loop) consider(ctx context.Context, s *stack, now time.Time) time.Time 
 	}
 	l.start(ctx, s, in, v, v.Kind.String())
 	return time.Time{}
+}
+
+// letBe does nothing about the stack, and returns when that may be over.
+func (l *Loop) letBe(ctx context.Context, s *stack, in Situation, v Verdict, now time.Time) time.Time {
+	l.announce(s, v, now)
+	switch {
+	case s.controls.Suspension != nil:
+		return s.controls.Suspension.Until
+	case now.Before(in.Heard):
+		return in.Heard
+	case v.Sync == SyncHeld:
+		return l.refresh(ctx, s, in, v, now)
+	}
+	return v.Opens
 }
 
 // keep plans against drift, from memory alone, and starts work only if there is
@@ -254,7 +276,7 @@ func (l *Loop) holdUp(ctx context.Context, s *stack, in Situation, now time.Time
 		if next := s.next(plan); !next.IsZero() && next.Before(again) {
 			again = next
 		}
-		if !plan.Empty() && !s.clears(plan, now) && !tolerated(plan, s.history) {
+		if !plan.Empty() && !s.clears(plan, now) && (s.errand != nil || !tolerated(plan, s.history)) {
 			if until := l.correct(ctx, s, in, v, plan, now); !until.IsZero() && until.Before(again) {
 				again = until
 			}
@@ -369,7 +391,7 @@ func (l *Loop) trouble(s *stack, err error, now time.Time) time.Time {
 		waiting *Waiting
 		stalled *Stalled
 	)
-	s.view.err = l.Scrub(withHint(err))
+	s.view.err = l.Scrub(Explanation(err))
 	switch {
 	case errors.As(err, &waiting):
 		if !s.view.overdue {
@@ -411,13 +433,6 @@ func (l *Loop) patience(s *stack, now time.Time) time.Duration {
 		return lastRetry
 	}
 	return 15 * time.Second
-}
-
-func withHint(err error) string {
-	if hint := Hint(err); hint != "" {
-		return err.Error() + " (" + hint + ")"
-	}
-	return err.Error()
 }
 
 // event emits an event about a stack.

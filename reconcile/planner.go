@@ -108,6 +108,8 @@ type planner struct {
 	// steps of those that are planned.
 	hooks  []Container
 	hooked []int
+	// leftovers are the steps that wait for hooks of earlier releases.
+	leftovers []int
 	// apart is Observed.Apart.
 	apart string
 	// units are the declared services; sequence is the order in which they are

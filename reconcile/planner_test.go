@@ -277,12 +277,16 @@ func (c *planCase) flag(t *testing.T, words []string) {
 			Outcome: reconcile.Failed, Started: now.Add(-began), Finished: now.Add(-ended)})
 	case "healed":
 		c.healed(t, words[1:])
-	case "attempt":
+	case "attempt": // SEQ [SERVICE IMAGE]
 		seq, err := strconv.ParseInt(words[1], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.desired.Attempts = map[int64]bool{seq: true}
+		if len(words) == 4 {
+			c.desired.History = append(c.desired.History, reconcile.Release{Seq: seq, Outcome: reconcile.Interrupted,
+				Services: []reconcile.ServiceRecord{{Name: words[2], Image: reconcile.Image{Ref: words[3], ID: "id:" + words[3]}}}})
+		}
 	case "began": // CONTAINER [ended | failed WHY...]
 		run := reconcile.HookRun{Container: words[1], Succeeded: slices.Contains(words, "ended")}
 		if len(words) > 3 {

@@ -47,7 +47,7 @@ func (l *Loop) Abort(ctx context.Context, stack, actor string) error {
 		l.mu.Unlock()
 		return err
 	}
-	if r := unproven(s.history); r != nil && !r.Running() && r.Outcome != Failed {
+	if r := l.abroad(s); r != nil && !r.Running() && r.Outcome != Failed {
 		project, canaries := s.declaredBy(r), l.weighted(s)
 		err := l.abandoned(ctx, s, *r, actor)
 		l.mu.Unlock()

@@ -35,7 +35,8 @@ func (s *stack) renewed(declared *compose.Project) map[string]Image {
 // that is over. It returns when the next one is due; zero for never. The caller
 // holds l.mu, and the stack is at rest.
 func (l *Loop) refresh(ctx context.Context, s *stack, in Situation, v Verdict, now time.Time) time.Time {
-	if v.Sync != SyncSynced || in.Declared == nil || l.ObserveOnly {
+	held := v.Sync == SyncHeld && v.Current != nil && in.Declared != nil && same(*v.Current, in.Declared)
+	if v.Sync != SyncSynced && !held || in.Declared == nil || l.ObserveOnly {
 		return time.Time{}
 	}
 	if s.renewal.spec != in.Declared.Hash {

@@ -65,6 +65,12 @@ type ServiceRecord struct {
 // Running reports whether the attempt has not ended.
 func (r Release) Running() bool { return r.Outcome == OutcomeRunning }
 
+// cutOff reports whether the attempt ended before it had come to anything, by nothing that
+// its content did.
+func (r Release) cutOff() bool {
+	return r.Outcome == Interrupted || r.Outcome == Superseded || r.Outcome == Cancelled
+}
+
 // Good reports whether the release's content was proven, and is the stack's own since. A
 // drill only visits what was proven before: nothing is ever returned to on its account.
 func (r Release) Good() bool {

@@ -78,7 +78,7 @@ func (p *planner) hooksOf(u *unit, phase HookPhase, after []int) []int {
 		if !again {
 			continue
 		}
-		after = []int{p.add(step, after...)}
+		after = []int{p.add(step, slices.Concat(after, p.leftovers)...)}
 	}
 	return after
 }
@@ -145,7 +145,7 @@ func (p *planner) hook(u *unit, h Hook) (step Step, again bool) {
 		if !p.runs(u, h, c) {
 			continue
 		}
-		if c.State == Exited && c.ExitCode == 0 && !c.Started.IsZero() {
+		if c.State == Exited && c.ExitCode == 0 && !c.Started.IsZero() && !h.Overran(c) && !c.StopByHand {
 			return step, false
 		}
 		step.Replica.ID = c.ID
@@ -160,22 +160,37 @@ func (p *planner) hook(u *unit, h Hook) (step Step, again bool) {
 	return step, !known || !run.Succeeded
 }
 
+// Overran reports whether the run of h in c took longer than it may. Then it was stopped,
+// and many a program answers that with code 0.
+func (h Hook) Overran(c Container) bool { return c.Finished.Sub(c.Started) >= h.Timeout }
+
 // runs reports whether c is a run of h by this release.
 func (p *planner) runs(u *unit, h Hook, c Container) bool {
 	return c.Service == u.Name && p.desired.Attempts[c.Release] && c.Hook.same(h.Mark()) && c.State != Removing &&
 		(u.image.ID == "" || c.ImageID == u.image.ID)
 }
 
-// journalled is the run of h by this release that the journal knows of.
+// journalled is the run of h by this release that the journal knows of. What was run in
+// another image, which a tag meant before, is no run of this one's.
 func (p *planner) journalled(u *unit, h Hook) (HookRun, bool) {
 	for _, run := range p.desired.HookRuns {
 		for seq := range p.desired.Attempts {
-			if run.Container == HookContainer(p.project.Name, u.Name, h, seq) {
+			if run.Container == HookContainer(p.project.Name, u.Name, h, seq) && !p.ranOther(u, seq) {
 				return run, true
 			}
 		}
 	}
 	return HookRun{}, false
+}
+
+// ranOther reports whether release seq is known to have had another image of u.
+func (p *planner) ranOther(u *unit, seq int64) bool {
+	r := bySeq(p.desired.History, seq)
+	if r == nil {
+		return false
+	}
+	rec, ok := r.Service(u.Name)
+	return ok && rec.Image.other(u.image)
 }
 
 // lost says what is known of a run that did not succeed and whose container is gone.
@@ -200,9 +215,14 @@ func (p *planner) lend(u *unit) map[string]string {
 }
 
 // guardHooks refuses hooks that would write what a container of their service writes
-// at the same time.
+// at the same time: of new content all, those too that this release does not run, or the
+// next one were refused on their account. A way back is kept from nothing by hooks that it
+// does not run.
 func (p *planner) guardHooks(u *unit) error {
-	if !u.Settings.Hooks.Declared() || !p.deploys(u) || u.Settings.ConcurrentWriters {
+	switch d := p.desired; {
+	case !u.Settings.Hooks.Declared() || u.Settings.ConcurrentWriters || u.Replicas == 0 || d.Settled:
+		return nil
+	case d.Returning && !p.pending(u, HookPreDeploy) && !p.pending(u, HookPostDeploy):
 		return nil
 	}
 	where := writableMount(u.Service, u.image)
@@ -215,19 +235,28 @@ func (p *planner) guardHooks(u *unit) error {
 }
 
 // awaitLeftovers waits for hooks that an earlier release began and that still run, so
-// that no two releases are at work at once and none outlives its timeout.
+// that no two releases are at work at once. Nothing that served before waits for them, be
+// it on its way back or held up: they are seen to beside it. Only hooks of its own do.
 func (p *planner) awaitLeftovers() {
+	if p.desired.Settled || p.desired.Returning && !p.hooksAhead() {
+		return
+	}
 	for _, c := range p.hooks {
-		if !c.Running() || c.Hook.Phase == HookOnFailure || p.wanted(c) {
-			continue
-		}
-		h := Hook{Phase: c.Hook.Phase, Index: c.Hook.Index, Timeout: c.Hook.Timeout, Leftover: true}
-		id := p.add(Step{Kind: StepHook, Service: c.Service, Replica: Replica{Service: c.Service, ID: c.ID}, Hook: h,
-			Reason: fmt.Sprintf("%s %d of release #%d runs still: until it ends, within %s", h.Phase, h.Index+1, c.Release, brief(h.Timeout))})
-		if !p.desired.Settled {
-			p.base = append(p.base, id)
+		if c.Running() && c.Hook.Phase != HookOnFailure && !p.wanted(c) {
+			p.leftovers = append(p.leftovers, p.add(leftover(c)))
 		}
 	}
+	if !p.desired.Returning {
+		p.base = append(p.base, p.leftovers...)
+	}
+}
+
+// hooksAhead reports whether hooks of any service are left to be run.
+func (p *planner) hooksAhead() bool {
+	return slices.ContainsFunc(p.sequence, func(name string) bool {
+		u := p.units[name]
+		return p.pending(u, HookPreDeploy) || p.pending(u, HookPostDeploy)
+	})
 }
 
 // wanted reports whether c is a run of a hook that this plan is about.
@@ -293,7 +322,7 @@ func attempts(history []Release, v Verdict, spec string) map[int64]bool {
 		switch {
 		case r.Kind == KindNoop || r.Kind == KindDriftFix:
 			continue
-		case r.Outcome != OutcomeRunning && r.Outcome != Interrupted && r.Outcome != Superseded && r.Outcome != Cancelled:
+		case !r.Running() && !r.cutOff():
 			return out
 		case v.Act != ActKeep && (r.Kind != v.Kind || r.Spec != spec):
 			return out

@@ -18,7 +18,8 @@ func (l *Loop) takeDown(ctx context.Context, stack string, r Release) error {
 	how := r.Reason
 	r.Stack, r.Kind, r.Reason, r.Started = stack, KindRemove, "removed "+how, l.Now()
 	l.mu.Lock()
-	if last := newest(l.stacks[stack].history); last != nil && last.Kind == KindRemove && last.Outcome == Interrupted && last.Reason == r.Reason {
+	history := l.stacks[stack].history
+	if last := newest(history); last != nil && last.Kind == KindRemove && last.Outcome == Interrupted && last.Reason == r.Reason {
 		r.Seq, r.Started = last.Seq, last.Started // it goes on
 	}
 	l.mu.Unlock()
@@ -26,7 +27,7 @@ func (l *Loop) takeDown(ctx context.Context, stack string, r Release) error {
 		return fmt.Errorf("record the removal of stack %s: %w", stack, err)
 	}
 	l.mirror(r)
-	result := l.Executor.Execute(ctx, Job{Plan: removal(stack, l.Instance, r.Reason, observed), Release: r, Report: l.Emit})
+	result := l.Executor.Execute(ctx, Job{Plan: removal(stack, l.Instance, r.Reason, history, observed), Release: r, Report: l.Emit})
 	switch {
 	case result.Failure != nil:
 		err = fmt.Errorf("remove stack %s: %s", stack, result.Failure.Reason)
@@ -77,13 +78,13 @@ func (l *Loop) mirror(r Release) {
 func (r Release) removes() bool { return r.Kind == KindRemove && r.Outcome == Succeeded }
 
 // removal is the plan that removes everything of a stack but its data.
-func removal(stack, instance, why string, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance), edge: o.Edge}
+func removal(stack, instance, why string, history []Release, o Observed) Plan {
+	p := takingAway(stack, instance, o)
 	var removed []int
 	for _, c := range p.owned {
 		var after []int
 		if c.Running() || c.State == Restarting {
-			after = []int{p.stop(c, why)}
+			after = []int{p.stopAsMade(c, history, why)}
 		}
 		removed = append(removed, p.add(Step{Kind: StepRemove, Service: c.Service, Replica: replicaOf(c), Reason: why}, after...))
 	}

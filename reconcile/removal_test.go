@@ -10,6 +10,7 @@ import (
 
 // byService is the first container of a service.
 func (h *host) byService(name string) reconcile.Container {
+	h.settle()
 	for _, c := range h.observe().Containers {
 		if c.Service == name {
 			return c

@@ -66,9 +66,9 @@ func (l *Loop) status(s *stack, engineErr error) StackStatus {
 	}
 	switch {
 	case polled.err != nil:
-		st.LastError = withHint(polled.err)
+		st.LastError = Explanation(polled.err)
 	case engineErr != nil:
-		st.LastError = withHint(engineErr)
+		st.LastError = Explanation(engineErr)
 	}
 	if engineErr == nil {
 		l.inspect(&st, s, in, v)
@@ -224,7 +224,7 @@ func (l *Loop) Plan(ctx context.Context, r PlanRequest) ([]Plan, error) {
 		p, err := a.preview(ctx, observed)
 		if err != nil && stack == "" && postponed(err) {
 			// One stack that waits does not hide the others' plans.
-			p, err = Plan{Stack: a.stack.name, Blocked: withHint(err)}, nil
+			p, err = Plan{Stack: a.stack.name, Blocked: Explanation(err)}, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("plan stack %s: %w", a.stack.name, err)
@@ -263,7 +263,7 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 		none.Notes[0] = "to be adopted as it runs: " + a.verdict.Reason
 		return none, nil
 	case ActRemove:
-		p := removal(a.stack.name, a.loop.Instance, "declared as removed", observed)
+		p := removal(a.stack.name, a.loop.Instance, "declared as removed", a.in.History, observed)
 		p.Notes = none.Notes
 		return p, nil
 	}
@@ -280,7 +280,7 @@ func (a *attempt) preview(ctx context.Context, observed Observed) (Plan, error) 
 	p, err := NewPlan(a.desired(), observed, a.loop.Now())
 	if err == nil {
 		if obstacle := a.loop.Executor.Preflight(ctx, p); obstacle != nil {
-			p.Blocked = withHint(obstacle)
+			p.Blocked = Explanation(obstacle)
 		}
 	}
 	if a.verdict.Sync != SyncSynced && a.verdict.Act == ActKeep {

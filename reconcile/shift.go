@@ -126,7 +126,11 @@ func (p *planner) limits(c Container) compose.Drain {
 		if project == nil {
 			continue
 		}
-		if s, ok := project.Service(c.Service); ok {
+		s, ok := project.Service(c.Service)
+		switch {
+		case ok && p.units == nil:
+			return final(s.Drain)
+		case ok:
 			return p.hurried(c, s.Drain)
 		}
 	}

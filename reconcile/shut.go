@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"davit/compose"
@@ -120,25 +121,23 @@ func (a *attempt) tooLate() bool {
 	return Decide(in).Shut
 }
 
-// begun reports whether an attempt at the declared content was cut off and has left
-// containers: what is half done is not left so because a window closed.
+// begun reports whether an attempt at the declared content was cut off, by an operator who
+// suspended it, say, and has left containers: what is half done is not left so because a
+// window closed.
 func (l *Loop) begun(history []Release, in Situation) bool {
 	if in.Declared == nil {
 		return false
 	}
 	cut := map[int64]bool{}
 	for _, r := range history {
-		if r.Outcome != Interrupted || r.Spec != in.Declared.Hash {
+		if r.Outcome != Interrupted && r.Outcome != Cancelled || r.Spec != in.Declared.Hash {
 			break
 		}
 		cut[r.Seq] = true
 	}
-	for _, c := range l.observed.Containers {
-		if c.Stack == in.Stack && c.Instance == l.Instance && cut[c.Release] {
-			return true
-		}
-	}
-	return false
+	return len(cut) > 0 && slices.ContainsFunc(l.observed.Containers, func(c Container) bool {
+		return c.Stack == in.Stack && c.Instance == l.Instance && cut[c.Release]
+	})
 }
 
 // announceShut shows that something waits for its window, and says so once for each
@@ -182,7 +181,7 @@ func (a *attempt) foreshadow(ctx context.Context, observed Observed) (Plan, erro
 	if err != nil {
 		var waiting *Waiting
 		if errors.As(err, &waiting) {
-			return Plan{Stack: a.stack.name, Waits: a.verdict.Reason, Notes: []string{withHint(err)}}, nil
+			return Plan{Stack: a.stack.name, Waits: a.verdict.Reason, Notes: []string{Explanation(err)}}, nil
 		}
 		return p, err
 	}

@@ -52,6 +52,9 @@ type stack struct {
 	// barred is true while what Git declares could not even begin: an image is
 	// missing, say. The last good release is held up until it can.
 	barred bool
+	// burnt is the last release that began an irreversible hook, as far as that is known
+	// without its container.
+	burnt int64
 	// fruitless is the last release that ended before it had changed anything.
 	fruitless int64
 	// unfinished is a release that has ended and whose end is not on record yet.
@@ -83,6 +86,10 @@ type stack struct {
 	// attempts to see to them.
 	mourned  map[int64]bool
 	mourning backoff
+	// overseen are the hooks, by container, that are seen to their end beside all else,
+	// overseeing spaces out attempts at it.
+	overseen   map[string]bool
+	overseeing backoff
 	// keepAt is when the keep tags are due to be verified.
 	keepAt time.Time
 	// lost is the last report about images that are gone.
@@ -97,6 +104,8 @@ type work struct {
 	// an old standby. It ends when a release begins.
 	quiet bool
 	what  string
+	// awaitsHooks is true when whatever hook runs is waited for.
+	awaitsHooks bool
 	// needs are the sums of the content that its containers will mount.
 	needs map[string]bool
 	// canaries are those of the plan that is carried out, by service; course is how far it
@@ -136,6 +145,9 @@ func (l *Loop) load(ctx context.Context, s *stack) {
 		return
 	}
 	history, err := l.History.Releases(ctx, s.name, 0)
+	if err == nil {
+		err = l.recallBurnt(ctx, s, history)
+	}
 	if err == nil {
 		s.controls, err = l.Decisions.Controls(ctx, s.name)
 	}

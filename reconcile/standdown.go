@@ -37,11 +37,11 @@ func (a *attempt) standDown(ctx context.Context) error {
 
 // leftRunning is the plan that stops the containers of failed releases.
 func leftRunning(stack, instance string, history []Release, o Observed) Plan {
-	p := &planner{plan: Plan{Stack: stack}, stopped: map[string]int{}, owned: o.ownedBy(stack, instance), edge: o.Edge}
+	p := takingAway(stack, instance, o)
 	failed := failedContainers(history)
 	for _, c := range p.owned {
 		if has(failed, c.ID) && (c.Running() || c.State == Restarting) {
-			p.stop(c, "failed; kept for inspection")
+			p.stopAsMade(c, history, "failed; kept for inspection")
 		}
 	}
 	return p.plan

@@ -125,3 +125,10 @@ func stopText(stops []Stop, owned []Container) string {
 	}
 	return "stopped by operator: " + strings.Join(names, ", ")
 }
+
+// haltable reports whether a pass may stop what is recorded as stopped: an operator's word
+// counts where everything else is left as it is, but not while the stack is suspended.
+func (s Situation) haltable(v Verdict) bool {
+	suspended := s.Controls.Suspension != nil && s.Controls.Suspension.Active(s.Now)
+	return v.Current != nil && s.Owner == "" && !suspended
+}

@@ -40,6 +40,9 @@ type Situation struct {
 	// Renewed are the images, by service, that references of the content which runs
 	// mean by now.
 	Renewed map[string]Image
+	// Burnt is the newest release after the current one that began an irreversible hook; 0
+	// for none.
+	Burnt int64
 	// Retry is the content that an operator wants tried again though it failed.
 	Retry string
 	// Drill is an order to rehearse the way back, nil for none.
@@ -111,6 +114,8 @@ type Verdict struct {
 	// EndPin and EndHold say that a decision has run out: Git declares something
 	// else by now.
 	EndPin, EndHold bool
+	// stays is why what runs is not taken back to the current release, "" where it may be.
+	stays string
 	// Renews is true when the content is the current one and only images are new.
 	Renews bool
 	// Name is true when a new version names what already runs.
@@ -138,7 +143,7 @@ func decide(s Situation) Verdict {
 	case s.unadopted():
 		return v.adopt(s)
 	}
-	v.EndHold = s.Controls.Hold != nil && s.Declared != nil && s.Declared.Hash != s.Controls.Hold.Spec
+	v.EndHold, v.stays = s.ended(), s.stays()
 	if failed := unreturned(s); failed != nil {
 		return v.goBack(s, failed)
 	}
@@ -188,7 +193,7 @@ func (v Verdict) adopt(s Situation) Verdict {
 	case s.Declared.Settings.Suspend:
 		return v.leave(SyncSuspended, "x-davit.suspend is true")
 	case s.Adoption.Obstacle != nil:
-		return v.leave(SyncUnadopted, foreign+withHint(s.Adoption.Obstacle))
+		return v.leave(SyncUnadopted, foreign+Explanation(s.Adoption.Obstacle))
 	case len(s.Declared.Unset) > 0:
 		return v.leave(SyncUnadopted, foreign+fmt.Sprintf("an image needs %s, and this commit has no version tag", strings.Join(s.Declared.Unset, " and ")))
 	case s.Adoption.Identical() && s.Adopt != AdoptNone, s.Adopt == AdoptAll:
@@ -205,6 +210,8 @@ func (v Verdict) declared(s Situation) Verdict {
 	switch {
 	case s.Orphaned:
 		return v.leave(SyncOrphaned, "the last revision that was fetched did not declare it; it runs on as it is")
+	case !s.Known && s.paused() != nil:
+		return v.leave(SyncHeld, s.paused().Reason)
 	case !s.Known && s.Now.Before(s.Heard) && unproven(s.History) != nil:
 		// An agent that was upgraded in the middle of a canary is not to take its share away
 		// and begin anew, only because its first poll takes a second.
@@ -227,12 +234,15 @@ func (v Verdict) declared(s Situation) Verdict {
 		if len(s.Renewed) > 0 && !s.Barred {
 			return v.renew(s)
 		}
+		if s.halfRenewed() {
+			return v.leave(SyncHeld, v.stays)
+		}
+		v.stays = "" // what is declared is what is to be gone back to
 		v.Name = names(s)
 		return v.keep(SyncSynced, "")
+	case s.pausedAt(s.Declared.Hash):
+		return v.leave(SyncHeld, s.Controls.Hold.Reason)
 	case heldFor(s) != nil:
-		if s.Controls.Hold != nil && s.Controls.Hold.Paused && !v.EndHold {
-			return v.leave(SyncHeld, s.Controls.Hold.Reason)
-		}
 		return v.keep(SyncHeld, heldFor(s).Failure)
 	case s.Barred:
 		return v.keep(SyncWaiting, "")
@@ -258,9 +268,9 @@ func (v Verdict) attempt(s Situation) Verdict {
 	}
 	v.Act, v.Kind, v.Forced = ActDeploy, KindDeploy, s.Override && !s.opening().Open
 	v.Reason = "new content at " + s.Revision.Short()
-	// What an attempt that was cut off had resolved stays resolved, so that the
-	// containers which it left are recognised.
-	if last := newest(s.History); last != nil && last.Outcome == Interrupted && last.Spec == s.Declared.Hash {
+	// What an attempt that was cut off had resolved stays resolved, so that the containers
+	// which it left are recognised, and what its hooks were run for is what goes live.
+	if last := newest(s.History); last != nil && last.cutOff() && last.Spec == s.Declared.Hash {
 		v.Restore = last
 	}
 	return v
@@ -274,6 +284,7 @@ func (v Verdict) pinned(s Situation, pin Pin) Verdict {
 	case target == nil:
 		return v.keep(SyncStalled, why+", which is not in the history any more")
 	case v.Current != nil && restored(s.History, v.Current, target):
+		v.stays = "" // an operator has decided
 		return v.keep(SyncPinned, why)
 	}
 	v.Act, v.Kind, v.Restore, v.Sync, v.Reason = ActReturn, KindManualRollback, target, SyncPinned, why
@@ -311,8 +322,14 @@ func (v Verdict) goBack(s Situation, failed *Release) Verdict {
 
 func (v Verdict) keep(sync Sync, reason string) Verdict {
 	v.Sync, v.Reason = sync, reason
-	if v.Current != nil {
+	switch {
+	case v.Current == nil:
+	case v.stays == "":
 		v.Act = ActKeep
+	case reason == "":
+		v.Reason = v.stays
+	default:
+		v.Reason += "; " + v.stays
 	}
 	return v
 }
@@ -326,7 +343,7 @@ func (v Verdict) leave(sync Sync, reason string) Verdict {
 // when there is none. An automatic rollback that failed is not gone back from:
 // the current release is held up against drift instead, with backoff.
 func unreturned(s Situation) *Release {
-	if s.Controls.Hold != nil && s.Controls.Hold.Paused {
+	if s.paused() != nil {
 		return nil
 	}
 	for i := range s.History {
@@ -336,6 +353,8 @@ func unreturned(s Situation) *Release {
 			continue
 		case r.Kind == KindAutoRollback && (r.Outcome == Interrupted || r.Outcome == Superseded || r.Outcome == Cancelled):
 			continue
+		case r.Kind == KindManualRollback && s.Burnt > 0:
+			return nil // nobody else knows what can be gone back to
 		case r.Outcome == Failed && r.Kind != KindAutoRollback && held(s, r):
 			return r
 		}

@@ -66,30 +66,31 @@ func blame(step reconcile.Step, err error) error {
 	if circumstantial(err) {
 		return failed(step, err)
 	}
+	why := reconcile.Explanation(err)
 	switch step.Kind {
 	case reconcile.StepPolicy:
 		if policy(step) == noRestart {
 			break // before a lasting stop: it is about what the content replaces
 		}
-		return &fault{reason: fmt.Sprintf("%s could not be given its restart policy: %v", step.Replica, err)}
+		return &fault{reason: fmt.Sprintf("%s could not be given its restart policy: %s", step.Replica, why)}
 	case reconcile.StepCreate:
-		return &fault{reason: fmt.Sprintf("%s could not be created: %v", step.Replica, err)}
+		return &fault{reason: fmt.Sprintf("%s could not be created: %s", step.Replica, why)}
 	case reconcile.StepStart:
-		return &fault{reason: fmt.Sprintf("%s could not be started: %v", step.Replica, err)}
+		return &fault{reason: fmt.Sprintf("%s could not be started: %s", step.Replica, why)}
 	case reconcile.StepJoin:
-		return &fault{reason: fmt.Sprintf("%s could not be given its service's name: %v", step.Replica, err)}
+		return &fault{reason: fmt.Sprintf("%s could not be given its service's name: %s", step.Replica, why)}
 	case reconcile.StepHook:
-		return &fault{reason: fmt.Sprintf("%s: its %s command failed: %v", step.Target(), step.Hook.Phase, err)}
+		return &fault{reason: fmt.Sprintf("%s: its %s command failed: %s", step.Target(), step.Hook.Phase, why)}
 	case reconcile.StepNetwork:
 		if step.Network == "" {
 			break // nothing has changed yet
 		}
 		// The one before is gone, and what was in it is stopped.
-		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %v", step.Resource, err)}
+		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %s", step.Resource, why)}
 	case reconcile.StepUnmake:
-		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %v", step.Resource, err)}
+		return &fault{reason: fmt.Sprintf("network %s could not be made anew: %s", step.Resource, why)}
 	case reconcile.StepRename:
-		return &fault{reason: fmt.Sprintf("%s could not be given its name: %v", step.Replica, err)}
+		return &fault{reason: fmt.Sprintf("%s could not be given its name: %s", step.Replica, why)}
 	}
 	return failed(step, err)
 }

@@ -14,7 +14,8 @@ import (
 // without a step ending.
 const DefaultProgressTimeout = 10 * time.Minute
 
-// quiet measures how long no step has ended.
+// quiet measures how long no step of the plan has ended, of whatever service: an engine that
+// hangs, where progress is about the replicas of one service that do not become ready.
 type quiet struct {
 	limit time.Duration
 	timer *time.Timer

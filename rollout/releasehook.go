@@ -78,7 +78,13 @@ func (e *Executor) runHook(abortable context.Context, t task) outcome {
 	if errors.Is(err, errAbandoned) {
 		return outcome{err: err}
 	}
-	if err == nil && c.ExitCode != 0 {
+	switch h := t.step.Hook; {
+	case err != nil:
+	case h.Overran(c):
+		err = &reconcile.HookFailure{TimedOut: h.Timeout} // whoever stopped it then
+	case c.StopByHand && c.ExitCode == 0:
+		err = &reconcile.HookFailure{Stopped: "somebody stopped it"}
+	case c.ExitCode != 0:
 		err = &reconcile.HookFailure{ExitCode: c.ExitCode}
 	}
 	said := e.hookSaid(abortable, t.id)
@@ -114,28 +120,34 @@ func (e *Executor) startHook(abortable context.Context, t task) (reconcile.Conta
 }
 
 // awaitHook looks at the hook's container until it has ended. When its time is up, as
-// counted from its start, it is stopped, and killed where that is not enough.
+// counted from its start, it is stopped, and killed where that is not enough. An engine that
+// goes down stops it, too, and many a program answers that with code 0: what ended while
+// the engine was away is not taken for done.
 func (e *Executor) awaitHook(abortable context.Context, t task, c reconcile.Container) (reconcile.Container, error) {
 	rung, stop := e.bells.listen(t.id)
 	defer stop()
-	seen, begun := time.Now(), c.Started
+	seen, begun, away := time.Now(), c.Started, false
 	for interval := pollMin; ; interval = min(interval*3/2, pollMax) {
 		looking, cancel := context.WithTimeout(abortable, lookLimit)
 		c, err := e.engine.Inspect(looking, t.id)
 		cancel()
 		switch now := time.Now(); {
+		case err == nil && c.State == reconcile.Exited && c.ExitCode == 0 && away:
+			return c, &reconcile.HookFailure{Stopped: "while the engine was away, which may have stopped it"}
 		case err == nil && (c.State == reconcile.Exited || c.State == reconcile.Dead):
 			return c, nil
 		case err == nil && !now.Before(begun.Add(t.step.Hook.Timeout)):
 			return c, e.stopHook(abortable, t)
 		case err == nil:
-			seen = now
+			seen, away = now, false
 		case abortable.Err() != nil:
 			return c, errAbandoned
 		case errors.Is(err, reconcile.ErrContainerMissing):
 			return c, &reconcile.HookFailure{Vanished: true}
 		case now.Sub(seen) >= outageLimit:
 			return c, fmt.Errorf("no answer for %s: %w: %w", span(now.Sub(seen)), reconcile.ErrEngineUnavailable, err)
+		default:
+			away = away || errors.Is(err, reconcile.ErrEngineUnavailable)
 		}
 		if err := doze(abortable, min(interval, time.Until(begun.Add(t.step.Hook.Timeout))), rung); err != nil {
 			return c, err

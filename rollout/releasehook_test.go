@@ -90,14 +90,19 @@ func TestAHookThatFailsEndsThePlanWithItsLastWords(t *testing.T) {
 
 func TestARunningHookIsWaitedForAndNeverStartedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
-		started time.Duration
-		code    int
-		fails   bool
-	}{"goes on": {-2 * time.Second, 0, false}, "has ended": {-time.Hour, 0, false}, "has failed": {-time.Hour, 1, true}} {
+		started, takes time.Duration
+		code           int
+		fails          bool
+	}{
+		"goes on":                {-2 * time.Second, 10 * time.Second, 0, false},
+		"has ended":              {-time.Hour, 10 * time.Second, 0, false},
+		"has failed":             {-time.Hour, 10 * time.Second, 1, true},
+		"ended once time was up": {-time.Hour, time.Minute, 0, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScripted()
-				s.lives["one"], s.born["one"] = hookLife(10*time.Second, c.code), time.Now().Add(c.started)
+				s.lives["one"], s.born["one"] = hookLife(c.takes, c.code), time.Now().Add(c.started)
 				r := executor(s).Execute(t.Context(), job(plan(preDeploy("one"))))
 				equal(t, "calls", s.did(), []string{})
 				if (r.Failure != nil) != c.fails || r.Err != nil {
@@ -149,4 +154,35 @@ func TestAHookOfAFailedReleaseMayFail(t *testing.T) {
 		equal(t, "calls", s.did(), []string{"create web/0", "start web/0", "remove web/0"})
 		equal(t, "told", *s.creates[0].Service.Config.Environment["DAVIT_FAILURE"], "web/2 exited with code 1")
 	})
+}
+
+func TestAHookThatMayHaveBeenStoppedIsNotTakenForDoneThoughItEndedWithCode0(t *testing.T) {
+	for name, c := range map[string]struct {
+		life   life
+		outage time.Duration
+		says   string
+	}{
+		"by an engine that went down":    {hookLife(6*time.Second, 0), 3 * time.Second, "while the engine was away"},
+		"not while the engine was there": {hookLife(20*time.Second, 0), 3 * time.Second, ""},
+		"by somebody": {func(age time.Duration) reconcile.Container {
+			c := hookLife(6*time.Second, 0)(age)
+			c.StopByHand = c.State == reconcile.Exited
+			return c
+		}, 0, "somebody stopped it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted()
+				s.lives["web/0"] = c.life
+				if c.outage > 0 {
+					defer time.AfterFunc(5*time.Second, func() { s.set(func() { s.away = true }) }).Stop()
+					defer time.AfterFunc(5*time.Second+c.outage, func() { s.set(func() { s.away = false }) }).Stop()
+				}
+				r := executor(s).Execute(t.Context(), job(plan(preDeploy(""))))
+				if r.Err != nil || (r.Failure != nil) != (c.says != "") || r.Failure != nil && !strings.Contains(r.Failure.Reason, c.says) {
+					t.Fatalf("failure %+v, error %v", r.Failure, r.Err)
+				}
+			})
+		})
+	}
 }

@@ -89,6 +89,10 @@ func (h *host) measure() report {
 	agent.Stop()
 	h.Logf("%d passes with nothing to do", h.passes)
 	r.pass = h.nothing(agent.Data)
+	// The others measure one stack on a host that has nothing else.
+	for n := range h.stacks {
+		h.remove(stackName(n))
+	}
 	r.replacements = h.replacements(h.rounds, 1, 10, 50)
 	r.reverts = h.reverts(h.back)
 	r.load[1] = load()

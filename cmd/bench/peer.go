@@ -113,6 +113,21 @@ func (h *host) bare() time.Duration {
 
 func bareName(n int) string { return fmt.Sprintf("bare%02d", n) }
 
+// remove takes all containers of a stack away, as quickly as can be.
+func (h *host) remove(stack string) {
+	d := newDirect(h.engine.Host)
+	defer d.http.CloseIdleConnections()
+	all, err := h.engine.Containers(h.Context(), stack)
+	if err != nil {
+		h.Fatalf("%v", err)
+	}
+	for _, c := range all {
+		if err := d.call(h.Context(), http.MethodDelete, "/containers/"+c.ID+"?force=true&v=true", nil, nil); err != nil {
+			h.Fatalf("%v", err)
+		}
+	}
+}
+
 // each calls f for every stack.
 func (h *host) each(f func(n int) error) { h.times(h.stacks, f) }
 

@@ -46,12 +46,13 @@ func (h *host) replacements(rounds int, sizes ...int) []replacement {
 			r.bare = append(r.bare, b.bare())
 		}
 		b.agent.Stop()
-		b.remove()
+		b.remove(b.name)
 		r.compose = b.byCompose(rounds)
 		if script, err := exec.LookPath("docker-rollout"); err == nil {
 			r.script = b.byScript(script, rounds)
 		}
-		b.remove()
+		b.remove(b.name)
+		h.Logf("%s", r)
 		out = append(out, r)
 	}
 	return out
@@ -68,6 +69,12 @@ type bench struct {
 	agent    *testbed.Agent
 }
 
+// looks is how often the engine runs the health check of each: a process every time, so
+// that a hundred of them a second would be all that two CPUs do.
+func (b *bench) looks() time.Duration {
+	return max(time.Second, time.Duration(b.services)*200*time.Millisecond)
+}
+
 // file is the stack's compose file after so many edits.
 func (b *bench) file() string {
 	var text strings.Builder
@@ -75,7 +82,7 @@ func (b *bench) file() string {
 	fmt.Fprintf(&text, "name: %s\nnetworks: {default: {ipam: {config: [{subnet: 10.%d.0.0/22}]}}}\nservices:\n", b.name, 200+b.services)
 	for i := range b.services {
 		fmt.Fprintf(&text, "  s%d:\n    image: %s\n    pull_policy: never\n    environment: {EDIT: \"%d\"}\n    stop_grace_period: 2s\n"+
-			"    x-davit: {monitor: 0s, standby: {for: 0s}}\n", i, b.image, b.edits)
+			"    healthcheck: {interval: %s}\n    x-davit: {monitor: 0s, standby: {for: 0s}}\n", i, b.image, b.edits, b.looks())
 	}
 	return text.String()
 }
@@ -222,21 +229,6 @@ func (b *bench) bare() time.Duration {
 		return d.call(b.Context(), http.MethodDelete, "/containers/"+ids[i]+"?force=true&v=true", nil, nil)
 	})
 	return took
-}
-
-// remove takes all containers of the stack away, as quickly as can be.
-func (b *bench) remove() {
-	d := newDirect(b.engine.Host)
-	defer d.http.CloseIdleConnections()
-	all, err := b.engine.Containers(b.Context(), b.name)
-	if err != nil {
-		b.Fatalf("%v", err)
-	}
-	for _, c := range all {
-		if err := d.call(b.Context(), http.MethodDelete, "/containers/"+c.ID+"?force=true&v=true", nil, nil); err != nil {
-			b.Fatalf("%v", err)
-		}
-	}
 }
 
 // directory has the compose file of the newest edit.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"davit/cmd/internal/testbed"
+	"davit/traffic"
 )
 
 // reversion is how long a revert takes, from the revision that was fetched until a client
@@ -60,6 +61,8 @@ func (b *turnabout) measure(rounds int) []time.Duration {
 	defer edge()
 	commit := b.push(0)
 	b.agent.Start()
+	// The health checks of what stays would take the CPUs of the next.
+	defer b.remove(b.name)
 	defer b.agent.Stop()
 	b.released(commit)
 	commit = b.push(1)
@@ -77,12 +80,24 @@ func (b *turnabout) measure(rounds int) []time.Duration {
 	return took
 }
 
-// edge starts an edge where the containers are, and returns what ends it.
+// edge starts an edge where the containers are, waits until it answers, and returns what
+// ends it.
 func (b *turnabout) edge() (end func()) {
 	command := b.agent.Edge(b.engine.Inside)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {
 		b.Fatalf("start an edge: %v", err)
+	}
+	// The agent starts one of its own if it finds none, and that would not be where the
+	// containers are.
+	client := traffic.NewClient(traffic.Socket(b.agent.Data))
+	defer client.Close()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := client.Versions(b.Context()); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			b.Fatalf("the edge does not answer: %v", err)
+		}
 	}
 	return func() {
 		_ = command.Process.Signal(syscall.SIGTERM) // it may have ended

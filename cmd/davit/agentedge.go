@@ -94,11 +94,37 @@ func (a *agent) openEdge(ctx context.Context) error {
 
 func (a *agent) startEdge(ctx context.Context) error {
 	l := edgeLaunch{config: a.config, getenv: a.around.getenv}
-	if err := l.start(ctx); err != nil {
-		return err
+	err := l.start(ctx)
+	if err == nil {
+		a.logger.Info("an edge runs in the background and outlives this agent", "log", l.log())
+		return nil
 	}
-	a.logger.Info("an edge runs in the background and outlives this agent", "log", l.log())
-	return nil
+	// At boot a service manager may begin both at once: its edge had the directory before
+	// it answered anybody.
+	if process := a.beaten(ctx); process != 0 {
+		a.logger.Info("an edge that was started at the same time serves", "process", process)
+		return nil
+	}
+	return err
+}
+
+// beatenPatience is what an edge that was started beside this agent's has until it answers.
+const beatenPatience = 5 * time.Second
+
+// beaten is the process of an edge that serves in the place of this agent's, 0 for none.
+func (a *agent) beaten(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, beatenPatience)
+	defer cancel()
+	for ctx.Err() == nil {
+		if v, err := a.edge.Versions(ctx); err == nil {
+			return v.PID
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return 0
 }
 
 // edgeRound is how often an agent that was started by hand sees whether its edge lives.

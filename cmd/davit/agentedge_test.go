@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,12 +74,7 @@ func TestTheEndOfAnAgentLeavesItsEdgeRunning(t *testing.T) {
 	t.Parallel()
 	b := newEdgeBed(t, "one")
 	b.endDetached()
-	repo := t.TempDir()
-	for _, args := range [][]string{{"init", "-q"}, {"-c", "user.name=ada", "-c", "user.email=ada@example.org", "commit", "-q", "--allow-empty", "-m", "nothing yet"}} {
-		if out, err := exec.Command("git", append([]string{"-C", repo}, args...)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
+	repo := b.repository()
 	agent := func() *edgeLife { return b.begin("run", "--edge", "on", "--repo", repo, "--interval", "1h") }
 
 	first := agent()
@@ -120,6 +117,40 @@ func TestTheEndOfAnAgentLeavesItsEdgeRunning(t *testing.T) {
 	if _, err := os.Stat(traffic.Socket(b.data)); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAnAgentUsesAnEdgeThatWasStartedAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	b := newEdgeBed(t, "one")
+	b.endDetached()
+	place, err := traffic.Acquire(traffic.Dir(b.data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := b.begin("run", "--edge", "on", "--repo", b.repository(), "--interval", "1h")
+	said := filepath.Join(traffic.Dir(b.data), "log")
+	b.until("the agent's own edge finds the directory in use", func() bool {
+		text, err := os.ReadFile(said)
+		return err == nil && strings.Contains(string(text), "another edge has the directory")
+	})
+	place.Release()
+	edge := b.edge()
+	b.until("the agent starts", func() bool { return strings.Contains(agent.log.String(), "davit starts") })
+	if want := fmt.Sprint("an edge that was started at the same time serves\" process=", edge.command.Process.Pid); !strings.Contains(agent.log.String(), want) {
+		t.Errorf("the agent says nothing of it:\n%s", agent.log)
+	}
+}
+
+// repository is a Git repository that declares nothing.
+func (b *edgeBed) repository() string {
+	b.Helper()
+	repo := b.TempDir()
+	for _, args := range [][]string{{"init", "-q"}, {"-c", "user.name=ada", "-c", "user.email=ada@example.org", "commit", "-q", "--allow-empty", "-m", "nothing yet"}} {
+		if out, err := exec.Command("git", append([]string{"-C", repo}, args...)...).CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+	}
+	return repo
 }
 
 // running waits for an edge that is another process than not, and returns which it is.

@@ -60,7 +60,8 @@ func doctorVerb(c *console) *cobra.Command {
 		Use:   "doctor",
 		Short: "Look for what keeps an agent from its work on this host, and say what to do",
 		Long: "Look for what keeps an agent from its work on this host, and say what to do: the engine, the disk,\n" +
-			"address pools, the edge and its ports, the clock, the repository and its credentials, files of the configuration, the firewall.\n" +
+			"address pools, the edge and its ports, load balancers, Prometheus, the clock, the repository and its\n" +
+			"credentials, files of the configuration, the firewall.\n" +
 			"Changes nothing and needs no agent. Exit codes: 0 nothing failed, 1 something did.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },

@@ -78,7 +78,7 @@ func (v *validation) balancers(config Config, known bool) {
 					v.Mistakes = append(v.Mistakes, m)
 					continue
 				}
-				m.Text = fmt.Sprintf("%s is for the host's configuration to name, as a load balancer; without it the stack is held", port.Balancer)
+				m.Text = fmt.Sprintf("%s is for the host's configuration to name, as a load balancer; without it the stack is stalled", port.Balancer)
 				v.Notes = append(v.Notes, m)
 			}
 		}

@@ -16,7 +16,7 @@ type drillCommand struct {
 	*console
 	options *options
 	order   web.Order
-	wait    bool
+	noWait  bool
 	timeout time.Duration
 	// before is the newest release from before the order.
 	before int64
@@ -40,7 +40,7 @@ func drillVerb(c *console) *cobra.Command {
 	cmd.Flags().BoolVar(&d.order.DataCompatible, "data-compatible", false, "each release can work with the data that the other has written")
 	cmd.Flags().BoolVar(&d.order.Gaps, "gaps", false, "services that cannot run twice may be away for a moment, twice")
 	cmd.Flags().BoolVar(&d.order.Now, "now", false, "do not mind windows that are shut")
-	cmd.Flags().BoolVar(&d.wait, "wait", true, "wait for the outcome")
+	cmd.Flags().BoolVar(&d.noWait, "no-wait", false, "do not wait for the outcome")
 	cmd.Flags().DurationVar(&d.timeout, "timeout", 30*time.Minute, "how long to wait for the outcome (0 for ever)")
 	return cmd
 }
@@ -65,7 +65,7 @@ func (d *drillCommand) run(ctx context.Context, stack string) error {
 	if err != nil {
 		return err
 	}
-	if !d.wait {
+	if d.noWait {
 		fmt.Fprintf(d.Out, "%s goes to release #%d %s and back; see `davit history %s`\n", stack, to.Seq, to.Version, stack)
 		return nil
 	}

@@ -155,9 +155,6 @@ func (e *errandCommand) own(releases []web.Release) web.Release {
 
 // result is how it ended for a stack that has nothing more to do about the order.
 func (e *errandCommand) result(k reconcile.StackStatus) (bool, error) {
-	if k.Sync == reconcile.SyncSuspended || k.Sync == reconcile.SyncOrphaned {
-		return true, ended(k)
-	}
 	if k.Sync == reconcile.SyncProgressing {
 		return false, nil
 	}
@@ -170,6 +167,9 @@ func (e *errandCommand) result(k reconcile.StackStatus) (bool, error) {
 			bad = errors.Join(bad, reconcile.WithHint(fmt.Errorf("%s: %s still runs what it ran before", k.Name, s.Name),
 				"the agent may have been restarted meanwhile: say it again"))
 		}
+	}
+	if bad != nil && (k.Sync == reconcile.SyncSuspended || k.Sync == reconcile.SyncOrphaned) {
+		return true, ended(k)
 	}
 	return true, bad
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -181,5 +182,29 @@ func TestTwoAgentsNeverShareADataDirectory(t *testing.T) {
 	second, _, errs := world(map[string]string{"DAVIT_DATA": data, "DAVIT_ENGINE": none})
 	if code := run(t.Context(), second, "run", "--repo", t.TempDir()); code != exitError || !strings.Contains(errs.String(), "in use") || !strings.Contains(errs.String(), "hint:") {
 		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestManyStacksAreLoadedInTheirOrder(t *testing.T) {
+	files, want := map[string]string{"common.yaml": "services: {base: {image: base, x-davit: {monitor: 0s}}}\n"}, []string{}
+	for n := range 40 {
+		name := fmt.Sprintf("s%02d", n)
+		files[name+"/.env"] = "TAG=1." + name + "\n"
+		files[name+"/compose.yaml"] = "services: {web: {extends: {file: ../common.yaml, service: base}, image: \"web:${TAG}\", env_file: .env, healthcheck: {test: [CMD, a]}}}\n"
+		want = append(want, name+" web:1."+name)
+	}
+	files["s20/compose.yaml"] = "services: ["
+	want = slices.Delete(want, 20, 21)
+	l := stacks{config: Config{Path: ".", Data: t.TempDir()}}
+	d, err := l.Load(t.Context(), reconcile.Revision{Dir: tree(t, files)})
+	if err != nil || len(d.Broken) != 1 || d.Broken["s20"] == nil {
+		t.Fatalf("%v, broken %v", err, d.Broken)
+	}
+	var got []string
+	for _, p := range d.Projects {
+		got = append(got, p.Name+" "+p.Model.Services["web"].Image)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }

@@ -92,7 +92,7 @@ func run(ctx context.Context, c *console, args ...string) int {
 		Short: "Lowers releases from Git onto a Docker host, and hoists them back",
 		Long: "davit polls a Git repository of compose files, replaces what changed behind a health gate,\n" +
 			"records every release with its exact images, and rolls back when a commit is reverted.\n\n" +
-			"Exit codes: 0 done, 1 error or not so, 2 plan has changes, 3 timed out.",
+			"Exit codes: 0 done, 1 error or not so, 2 plan or adopt --dry-run has changes, 3 timed out.",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args:              cobra.NoArgs,

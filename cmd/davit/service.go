@@ -34,5 +34,6 @@ func stopVerb(c *console) *cobra.Command {
 func startVerb(c *console) *cobra.Command {
 	return errandVerb(c, "start",
 		"Start what an operator stopped",
-		"Start what `davit stop` or somebody's `docker stop` has stopped.")
+		"Start what `davit stop` or somebody's `docker stop` has stopped. Of a stack that davit leaves as it\n"+
+			"is (paused, not declared any more, suspended by its own file) just those containers are started.")
 }

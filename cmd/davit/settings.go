@@ -48,8 +48,8 @@ func commonSettings() []setting {
 	return []setting{
 		textSetting("data", "directory of everything davit keeps (default /var/lib/davit for root, else $XDG_STATE_HOME/davit)", "DIR",
 			func(o *Config) *string { return &o.Data }).asPath(),
-		choiceSetting("log_format", "text or json", []string{"text", "json"}, func(o *Config) *string { return &o.LogFormat }),
-		{key: "log_level", usage: "debug, info, warn or error", kind: "LEVEL", set: func(o *Config, v string) error {
+		choiceSetting("log_format", "text (the default) or json", []string{"text", "json"}, func(o *Config) *string { return &o.LogFormat }),
+		{key: "log_level", usage: "debug, info (the default), warn or error", kind: "LEVEL", set: func(o *Config, v string) error {
 			o.LogLevel = v
 			return new(slog.LevelVar).UnmarshalText([]byte(v))
 		}},
@@ -79,17 +79,17 @@ func hostSettings() []setting {
 		textSetting("policy", "file of what stacks may ask of this host (default: the permissive preset)", "FILE", func(o *Config) *string { return &o.Policy }).asPath(),
 		choiceSetting("adopt", "which running projects are taken over unasked: identical, all or none (default identical)",
 			[]string{"identical", "all", "none"}, func(o *Config) *string { return &o.Adopt }),
-		choiceSetting("edge", "who has the host ports of services that are replaced without a gap: an edge where one runs or a terminal can start it (auto, the default); always an edge (on); always Docker (off)",
+		choiceSetting("edge", "who has the host ports of services that are replaced without a gap: always an edge (on), always Docker (off), an edge where one runs or davit run in a terminal starts it (auto, the default)",
 			edgeWords(), func(o *Config) *string { return &o.Edge }),
 		choiceSetting("mode", "observe plans and reports and never acts (default run)", []string{"run", "observe"},
 			func(o *Config) *string { return &o.Mode }),
-		{key: "keep_releases", usage: "how many good releases keep their images", kind: "N", set: func(o *Config, v string) (err error) {
+		{key: "keep_releases", usage: "how many good releases keep their images and files (default 3)", kind: "N", set: func(o *Config, v string) (err error) {
 			if o.KeepReleases, err = strconv.Atoi(v); err != nil || o.KeepReleases < 1 {
 				return fmt.Errorf("%q is not a number from 1", v)
 			}
 			return nil
 		}},
-		{key: "parallel", usage: "how many stacks are worked on at once", kind: "N", set: func(o *Config, v string) (err error) {
+		{key: "parallel", usage: "how many stacks are worked on at once (default 8)", kind: "N", set: func(o *Config, v string) (err error) {
 			if o.Parallel, err = strconv.Atoi(v); err != nil || o.Parallel < 1 || o.Parallel > 1000 {
 				return fmt.Errorf("%q is not a number from 1 to 1000", v)
 			}
@@ -137,7 +137,7 @@ func repositorySettings() []setting {
 }
 
 func pathSetting() setting {
-	return textSetting("path", "directory in the repository that is searched for stacks", "DIR", func(o *Config) *string { return &o.Path }).ofRepository()
+	return textSetting("path", "directory in the repository that is searched for stacks (default: all of it)", "DIR", func(o *Config) *string { return &o.Path }).ofRepository()
 }
 
 // credentialSettings name the files that let the agent into the repository.
@@ -147,7 +147,7 @@ func credentialSettings() []setting {
 	}
 	return []setting{
 		file("token_file", "file with an access token for https", func(o *Config) *string { return &o.TokenFile }),
-		textSetting("username", "user name that goes with the token or password", "NAME", func(o *Config) *string { return &o.Username }),
+		textSetting("username", "user name that goes with the token or password (default x-access-token with a token)", "NAME", func(o *Config) *string { return &o.Username }),
 		file("password_file", "file with a password", func(o *Config) *string { return &o.PasswordFile }),
 		file("ssh_key_file", "file with an SSH private key", func(o *Config) *string { return &o.SSHKeyFile }),
 		file("ssh_passphrase_file", "file with the key's passphrase", func(o *Config) *string { return &o.SSHPassphraseFile }),

@@ -65,8 +65,7 @@ func (s *statusCommand) run(ctx context.Context, args []string) error {
 }
 
 // settledWell reports whether everything is synced and healthy, and the edge, where there
-// is one, answers. A source that
-// was never read has said nothing yet, so nothing is well.
+// is one, answers. A source that was never read has said nothing yet, so nothing is well.
 func settledWell(status web.Status) bool {
 	if status.Edge != nil && status.Edge.Away != "" {
 		return false

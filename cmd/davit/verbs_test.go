@@ -174,7 +174,7 @@ func TestOrdersCarryTheirActor(t *testing.T) {
 		"remove":   {[]string{"remove", "shop", "--yes"}, told{"remove", "shop", "ada"}},
 		"suspend":  {[]string{"suspend", "shop", "--for", "2h", "--reason", "moving"}, reconcile.SuspendRequest{Stack: "shop", For: 2 * time.Hour, Reason: "moving", Actor: "ada"}},
 		"rollback": {[]string{"rollback", "shop", "--to", "v1.2.0", "--hold", "--no-wait"}, reconcile.RollbackRequest{Stack: "shop", To: "v1.2.0", Hold: true, Actor: "ada"}},
-		"drill":    {[]string{"drill", "shop", "--gaps", "--data-compatible", "--now", "--wait=false"}, reconcile.DrillRequest{Stack: "shop", Actor: "ada", Gaps: true, DataCompatible: true, Now: true}},
+		"drill":    {[]string{"drill", "shop", "--gaps", "--data-compatible", "--now", "--no-wait"}, reconcile.DrillRequest{Stack: "shop", Actor: "ada", Gaps: true, DataCompatible: true, Now: true}},
 		"apply":    {[]string{"apply", "shop"}, told{"wake", "shop", "cli"}},
 		"adopt":    {[]string{"adopt", "shop", "--take-over"}, reconcile.AdoptRequest{Stack: "shop", Actor: "ada", TakeOver: true}},
 		"stop":     {[]string{"stop", "shop", "web"}, reconcile.ServiceRequest{Stack: "shop", Service: "web", Actor: "ada"}},

@@ -49,14 +49,26 @@ func (e *Engine) StartByHand(id string) {
 
 // RemoveByHand is somebody's `docker rm -f`.
 func (e *Engine) RemoveByHand(id string) {
-	e.byHand(id, func(c *container, now time.Time) {
-		if c.face.Running() {
-			c.stopped = true
-			e.tell(c, "kill", true)
-			e.exit(c, due{at: now, code: 137})
-		}
-		e.destroy(c)
+	e.byHand(id, e.remove)
+}
+
+// ReplaceByHand is somebody's `docker compose up`: a container that looks like c is there in
+// the place of another. Nobody sees the moment in between.
+func (e *Engine) ReplaceByHand(id string, c reconcile.Container) (made string) {
+	e.byHand(id, func(old *container, now time.Time) {
+		e.remove(old, now)
+		made = e.add(c)
 	})
+	return made
+}
+
+func (e *Engine) remove(c *container, now time.Time) {
+	if c.face.Running() {
+		c.stopped = true
+		e.tell(c, "kill", true)
+		e.exit(c, due{at: now, code: 137})
+	}
+	e.destroy(c)
 }
 
 func (e *Engine) byHand(id string, f func(*container, time.Time)) {

@@ -117,6 +117,11 @@ func (e *Engine) AddVolume(name string) {
 func (e *Engine) AddContainer(c reconcile.Container) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.add(c)
+}
+
+// add makes a container that looks like c. The caller holds the lock.
+func (e *Engine) add(c reconcile.Container) string {
 	if c.ID == "" {
 		c.ID = e.newID("container")
 	}

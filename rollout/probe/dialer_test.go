@@ -64,8 +64,7 @@ func raw(t *testing.T, serve func(net.Conn)) uint16 {
 	return portOf(l.Addr())
 }
 
-// asked is raw for what answers: net/http takes what comes before its request for a
-// connection that is broken.
+// asked is raw for what answers.
 func asked(t *testing.T, serve func(net.Conn)) uint16 {
 	t.Helper()
 	return raw(t, func(c net.Conn) {
@@ -167,8 +166,8 @@ func TestWhatIsNoHTTPFails(t *testing.T) {
 		"hangs":            {holdOpen, "no answer within 300ms"},
 		"hangs up":         {func(net.Conn) {}, "EOF"},
 		"talks nonsense":   {func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH_9\r\n\x00\x01\r\n\r\n"); holdOpen(c) }, "malformed"},
-		"never ends head":  {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\n"); endless(c, "X-Pad: 0123456789\r\n") }, "exceeded"},
-		"informs for ever": {func(c net.Conn) { endless(c, "HTTP/1.1 103 Early Hints\r\n\r\n") }, "exceeded"},
+		"never ends head":  {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\n"); endless(c, "X-Pad: 0123456789\r\n") }, "longer than"},
+		"informs for ever": {func(c net.Conn) { endless(c, "HTTP/1.1 103 Early Hints\r\n\r\n") }, "longer than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			timeout := patience
@@ -188,6 +187,15 @@ func endless(c net.Conn, text string) {
 	for {
 		if _, err := io.WriteString(c, text); err != nil {
 			return
+		}
+	}
+}
+
+func TestWhatSpeaksFirstIsTold(t *testing.T) {
+	port := raw(t, func(c net.Conn) { fmt.Fprint(c, "220 mail.example ESMTP\r\n"); holdOpen(c) })
+	for range 50 { // whichever comes first, the greeting or the question
+		if a := look(t, compose.Probe{HTTP: web(port)}); a.OK || !strings.Contains(a.Output, `malformed HTTP status code "mail.example"`) {
+			t.Fatalf("%+v", a)
 		}
 	}
 }

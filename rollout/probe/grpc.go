@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,6 +21,22 @@ const maxMessage = 4 << 10
 
 // errGarbage is the error of an answer that is not one of grpc.health.v1.
 var errGarbage = errors.New("the answer is not one of grpc.health.v1")
+
+// transport makes one request over one connection: to the address that it is given,
+// whatever proxies the environment names. Its connection ends with ctx, however the
+// request does: what hangs would be left behind by every look.
+func transport(ctx context.Context) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHead,
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				context.AfterFunc(ctx, func() { _ = c.Close() })
+			}
+			return c, err
+		},
+	}
+}
 
 // lookGRPC calls grpc.health.v1.Health/Check over HTTP/2 without TLS. It is one message
 // there and one back, which is no reason for a library.

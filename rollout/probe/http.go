@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,22 +19,6 @@ const (
 	maxHead = 64 << 10
 	maxBody = 1 << 10
 )
-
-// transport makes one request over one connection: to the address that it is given,
-// whatever proxies the environment names. Its connection ends with ctx, however the
-// request does: what hangs would be left behind by every look.
-func transport(ctx context.Context) *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHead,
-		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			c, err := new(net.Dialer).DialContext(ctx, network, address)
-			if err == nil {
-				context.AfterFunc(ctx, func() { _ = c.Close() })
-			}
-			return c, err
-		},
-	}
-}
 
 // lookHTTP returns what a bad answer said, with the error.
 func lookHTTP(ctx context.Context, p *compose.HTTPProbe, at netip.Addr) (string, error) {
@@ -50,16 +36,43 @@ func lookHTTP(ctx context.Context, p *compose.HTTPProbe, at netip.Addr) (string,
 	for name, value := range p.Headers {
 		r.Header.Set(name, value)
 	}
-	// RoundTrip, unlike a client, follows no redirect and keeps no cookie.
-	answer, err := transport(ctx).RoundTrip(r)
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", target.Host)
 	if err != nil {
 		return "", err
 	}
-	defer answer.Body.Close()
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	answer, err := ask(c, r)
+	if err != nil {
+		return "", err
+	}
 	if answer.StatusCode >= p.Low && answer.StatusCode <= p.High {
 		return answer.Status, nil
 	}
 	// What cannot be read of the body does not change the verdict.
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxBody))
 	return string(body), told("answered " + answer.Status)
+}
+
+// ask makes one request, and follows no redirect and keeps no cookie. An [http.Transport]
+// would take whatever comes before its request, from a server that speaks first, for a
+// connection that broke, and not tell what it was.
+func ask(c net.Conn, r *http.Request) (*http.Response, error) {
+	r.Close = true
+	if err := r.Write(c); err != nil {
+		return nil, err
+	}
+	limited := &io.LimitedReader{R: c, N: maxHead}
+	for text := bufio.NewReader(limited); ; {
+		answer, err := http.ReadResponse(text, r)
+		switch {
+		case err != nil && limited.N == 0:
+			return nil, fmt.Errorf("the head of its answer is longer than %d bytes", maxHead)
+		case err != nil:
+			return nil, err
+		case answer.StatusCode >= 200 || answer.StatusCode == http.StatusSwitchingProtocols:
+			limited.N += maxBody
+			return answer, nil
+		}
+	}
 }

@@ -49,3 +49,30 @@ func TestTheEndOfTheAddressPoolsIsToldWithItsRemedy(t *testing.T) {
 		t.Errorf("the status that people read does not say it:\n%s", text)
 	}
 }
+
+// A network has to have room for the old containers and for those that replace them.
+func TestANetworkWithoutAnAddressForAReplacementIsToldWithItsRemedy(t *testing.T) {
+	t.Parallel()
+	i := newIsland(t, "addresses")
+	image := i.bed.Load("app:1", nimble("1"))
+	stack := i.bed.Stack("narrow")
+	file := func(edit int) map[string]string {
+		return map[string]string{"compose.yaml": fmt.Sprintf("name: %s\nnetworks: {default: {ipam: {config: [{subnet: 10.202.0.0/30}]}}}\n"+
+			"services:\n  web: {image: %q, pull_policy: never, stop_grace_period: 2s, environment: {EDIT: \"%d\"}, x-davit: {monitor: 0s}}\n", stack.Name, image.Ref, edit)}
+	}
+	commit := i.repo.Release("v1.0.0", file(1))
+	i.agent.Start()
+	i.agent.WaitRelease(stack.Name, "the first release", func(r testbed.Release) bool { return r.Commit == commit && r.Outcome == "succeeded" })
+	before := stack.Only("web")
+
+	commit = i.repo.Release("v1.1.0", file(2))
+	failed := i.agent.WaitRelease(stack.Name, "a release that failed", func(r testbed.Release) bool { return r.Commit == commit && r.Outcome == "failed" })
+	for _, want := range []string{"no available IPv4 addresses", "declare a larger subnet"} {
+		if !strings.Contains(failed.Reason, want) {
+			t.Errorf("the release's reason does not say %q: %s", want, failed.Reason)
+		}
+	}
+	if now := stack.Only("web"); now.ID != before.ID || !now.Running {
+		t.Errorf("web is %s after a release that could not begin, and was %s", now.ID, before.ID)
+	}
+}
