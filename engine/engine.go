@@ -58,6 +58,7 @@ type Engine struct {
 	exams     exams
 	lingerers lingerers
 	asked     apart
+	orphans   orphans
 	// volumes remembers inspects of volumes.
 	volumes volumeCache
 }
@@ -82,6 +83,7 @@ func New(o Options) (*Engine, error) {
 		ours:      newStops(),
 		exams:     newExams(),
 		lingerers: newLingerers(),
+		orphans:   newOrphans(),
 		volumes:   newVolumeCache(),
 	}
 	c, err := e.dial()

@@ -18,14 +18,15 @@ import (
 // unless the container says otherwise.
 const defaultGrace = 10 * time.Second
 
-// An engine that was killed in the middle of a start knows nothing of the process
-// when it is back. It ends it, and until that is done it refuses to start the
-// container again. This is what it says meanwhile, how long it may take, and how often
-// it is asked.
+// What an engine says of a container for as long as it has not cleared up what was before,
+// how long that may take, and how often it is asked. The processes of a container that was
+// not running are not cleared up by the engine, but may be ended from here (orphans.go).
 const (
-	leftover      = "id already in use"
-	clearing      = time.Minute
-	clearingAgain = 500 * time.Millisecond
+	leftover        = "id already in use"
+	leftoverLasts   = 20 * time.Second
+	betweenLives    = "cannot update"
+	betweenLivesFor = time.Minute
+	clearingAgain   = 500 * time.Millisecond
 )
 
 // portsAgain is how often a port of a range is asked for again.
@@ -33,12 +34,12 @@ const portsAgain = 10
 
 // Start starts a container; one that runs is left alone.
 func (e *Engine) Start(ctx context.Context, id string) error {
+	if err := e.clearUp(ctx); err != nil {
+		return fmt.Errorf("start container %s: %w", id, err)
+	}
 	e.ours.start(id)
 	defer e.seen.forget(id)
-	err := whileClearing(ctx, leftover, func() error { return e.start(ctx, id) })
-	if mentions(err, leftover) {
-		return unavailable(err) // nothing that the content could help
-	}
+	err := e.startOnceCleared(ctx, id)
 	for again := 0; again < portsAgain && err != nil && strings.Contains(err.Error(), "port is already allocated") && e.choosesPort(ctx, id); again++ {
 		err = e.start(ctx, id)
 	}
@@ -46,6 +47,22 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		return reconcile.WithHint(err, "another container or process owns that host port (docker ps, ss -ltnp)")
 	}
 	return err
+}
+
+// startOnceCleared starts a container that may have lived before. A life that goes on is
+// nothing that the content could help.
+func (e *Engine) startOnceCleared(ctx context.Context, id string) error {
+	err := whileClearing(ctx, leftover, leftoverLasts, func() error {
+		err := e.start(ctx, id)
+		if mentions(err, leftover) {
+			err = errors.Join(err, e.endOrphans(ctx, []string{id}))
+		}
+		return err
+	})
+	if !mentions(err, leftover) {
+		return err
+	}
+	return lost(err, id)
 }
 
 // choosesPort reports whether the container leaves it to the engine which port of
@@ -68,8 +85,8 @@ func (e *Engine) choosesPort(ctx context.Context, id string) bool {
 
 // whileClearing repeats f for as long as its error says that the engine has not
 // yet cleared up what was before.
-func whileClearing(ctx context.Context, symptom string, f func() error) error {
-	deadline := time.Now().Add(clearing)
+func whileClearing(ctx context.Context, symptom string, limit time.Duration, f func() error) error {
+	deadline := time.Now().Add(limit)
 	err := f()
 	for mentions(err, symptom) && time.Now().Before(deadline) {
 		select {
@@ -123,6 +140,9 @@ func graceOf(c *container.Config) time.Duration {
 // Remove removes a stopped container and never its volumes. One that is gone, or
 // about to be, is a success.
 func (e *Engine) Remove(ctx context.Context, id string) error {
+	if err := e.clearUp(ctx); err != nil {
+		return fmt.Errorf("remove container %s: %w", id, err)
+	}
 	defer e.seen.forget(id)
 	err := e.do(ctx, "remove container "+id, func(ctx context.Context, c *client.Client) error {
 		return c.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: false, Force: false})
@@ -177,7 +197,7 @@ func (e *Engine) SetRestart(ctx context.Context, id, policy string) error {
 	}
 	defer e.seen.forget(id)
 	// A container that crashes in a loop may be between two lives just now.
-	err = whileClearing(ctx, "cannot update", func() error {
+	err = whileClearing(ctx, betweenLives, betweenLivesFor, func() error {
 		return e.do(ctx, "set the restart policy of container "+id, func(ctx context.Context, c *client.Client) error {
 			_, err := c.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: p})
 			return err

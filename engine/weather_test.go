@@ -41,6 +41,17 @@ func answering(t *testing.T, version string, f http.HandlerFunc) string {
 	}))
 }
 
+// empty answers as f does, on a host without containers.
+func empty(f http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		if path(q) == "containers/json" {
+			fmt.Fprint(w, "[]")
+			return
+		}
+		f(w, q)
+	}
+}
+
 func fail(w http.ResponseWriter, code int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
@@ -72,7 +83,7 @@ func TestBadWeatherIsToldApart(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			e := quick(t, answering(t, "1.41", c.answer))
+			e := quick(t, answering(t, "1.41", empty(c.answer)))
 			err := e.Start(t.Context(), "abc")
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("start: %v, want %v", err, c.want)
@@ -230,26 +241,27 @@ func TestARestartPolicyThatDoesNotStickIsAnError(t *testing.T) {
 
 func TestAHalfStartedContainerIsStartedOnceTheEngineHasClearedItUp(t *testing.T) {
 	var asked atomic.Int32
-	e := quick(t, answering(t, "1.41", func(w http.ResponseWriter, _ *http.Request) {
+	e := quick(t, answering(t, "1.41", empty(func(w http.ResponseWriter, _ *http.Request) {
 		if asked.Add(1) == 1 {
 			fail(w, http.StatusConflict, "id already in use")
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
-	}))
+	})))
 	if err := e.Start(t.Context(), "abc"); err != nil || asked.Load() != 2 {
 		t.Errorf("asked %d times, err = %v, want a second attempt that succeeds", asked.Load(), err)
 	}
 }
 
 func TestAnEngineThatDoesNotClearUpIsNotTheContentsFault(t *testing.T) {
-	e := quick(t, answering(t, "1.41", func(w http.ResponseWriter, _ *http.Request) {
+	e := quick(t, answering(t, "1.41", empty(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusConflict, "container with ID already in use")
-	}))
+	})))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := e.Start(ctx, "abc"); !errors.Is(err, reconcile.ErrEngineUnavailable) {
-		t.Errorf("start: %v", err)
+	err := e.Start(ctx, "abc")
+	if !errors.Is(err, reconcile.ErrEngineUnavailable) || !strings.Contains(reconcile.Hint(err), "grep -l abc") {
+		t.Errorf("start: %v (hint %q)", err, reconcile.Hint(err))
 	}
 }
 

@@ -3,7 +3,11 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,4 +165,61 @@ func TestAnEngineThatLetsContainersLiveOnIsNotHelped(t *testing.T) {
 		})
 	}
 	h.blameless()
+}
+
+// begun waits until the program of a container runs that is of the service and not among
+// the old ones, which is a moment before the engine has written down that it does.
+func (h *harbour) begun(service string, old []testbed.Container) {
+	h.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for h.t.Context().Err() == nil && time.Now().Before(deadline) {
+		for _, c := range h.stack.Containers(service) {
+			if slices.ContainsFunc(old, func(o testbed.Container) bool { return o.ID == c.ID }) {
+				continue
+			}
+			for time.Now().Before(deadline) {
+				if inhabited(c.ID) {
+					return
+				}
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	h.t.Fatalf("no new container of %s began", service)
+}
+
+// inhabited reports whether a process in the container runs another program than the one
+// that prepares it.
+func inhabited(id string) bool {
+	groups, _ := filepath.Glob("/proc/[0-9]*/cgroup") // its pattern is one
+	return slices.ContainsFunc(groups, func(group string) bool {
+		text, err := os.ReadFile(group)
+		if err != nil || !strings.Contains(string(text), id) {
+			return false
+		}
+		program, err := os.ReadFile(filepath.Join(filepath.Dir(group), "comm"))
+		return err == nil && !strings.HasPrefix(string(program), "runc")
+	})
+}
+
+// An engine that dies while it starts a container takes it for one that was never
+// started, and leaves its process running. Nobody else may write to that volume then, and
+// no release is to be blamed.
+func TestAProcessThatTheEngineHasLostIsEnded(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t, "lost")
+	const word = "the engine lost a process"
+	for range 8 {
+		old := h.stack.Containers("db")
+		commit := h.next()
+		h.begun("db", old)
+		h.engine.Kill()
+		h.engine.Start()
+		h.settled(commit)
+		h.blameless()
+		if strings.Contains(h.agent.Log(), word) {
+			return
+		}
+	}
+	t.Error("the engine never lost a process: what this test is about did not happen")
 }
