@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,15 +19,13 @@ import (
 // unless the container says otherwise.
 const defaultGrace = 10 * time.Second
 
-// What an engine says of a container for as long as it has not cleared up what was before,
-// how long that may take, and how often it is asked. The processes of a container that was
-// not running are not cleared up by the engine, but may be ended from here (orphans.go).
+// How long an engine may take to clear up what was before, and how often it is asked. What
+// a container of which it does not know that it runs has left is ended from here (orphans.go);
+// containerd then needs a few seconds more to have noticed.
 const (
-	leftover        = "id already in use"
-	leftoverLasts   = 20 * time.Second
-	betweenLives    = "cannot update"
-	betweenLivesFor = time.Minute
-	clearingAgain   = 500 * time.Millisecond
+	leftoverLasts     = 20 * time.Second
+	betweenLivesLasts = time.Minute
+	clearingAgain     = 500 * time.Millisecond
 )
 
 // portsAgain is how often a port of a range is asked for again.
@@ -52,14 +51,17 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 // startOnceCleared starts a container that may have lived before. A life that goes on is
 // nothing that the content could help.
 func (e *Engine) startOnceCleared(ctx context.Context, id string) error {
+	leftover := func(err error) bool {
+		return mentions(err, "id already in use", "given id already exists", id+": file exists", id+": already exists")
+	}
 	err := whileClearing(ctx, leftover, leftoverLasts, func() error {
 		err := e.start(ctx, id)
-		if mentions(err, leftover) {
+		if leftover(err) {
 			err = errors.Join(err, e.endOrphans(ctx, []string{id}))
 		}
 		return err
 	})
-	if !mentions(err, leftover) {
+	if !leftover(err) {
 		return err
 	}
 	return lost(err, id)
@@ -85,10 +87,10 @@ func (e *Engine) choosesPort(ctx context.Context, id string) bool {
 
 // whileClearing repeats f for as long as its error says that the engine has not
 // yet cleared up what was before.
-func whileClearing(ctx context.Context, symptom string, limit time.Duration, f func() error) error {
+func whileClearing(ctx context.Context, symptom func(error) bool, limit time.Duration, f func() error) error {
 	deadline := time.Now().Add(limit)
 	err := f()
-	for mentions(err, symptom) && time.Now().Before(deadline) {
+	for symptom(err) && time.Now().Before(deadline) {
 		select {
 		case <-time.After(clearingAgain):
 			err = f()
@@ -99,8 +101,10 @@ func whileClearing(ctx context.Context, symptom string, limit time.Duration, f f
 	return err
 }
 
-func mentions(err error, symptom string) bool {
-	return err != nil && strings.Contains(strings.ToLower(err.Error()), symptom)
+func mentions(err error, phrases ...string) bool {
+	return err != nil && slices.ContainsFunc(phrases, func(phrase string) bool {
+		return strings.Contains(strings.ToLower(err.Error()), phrase)
+	})
 }
 
 func (e *Engine) start(ctx context.Context, id string) error {
@@ -197,7 +201,8 @@ func (e *Engine) SetRestart(ctx context.Context, id, policy string) error {
 	}
 	defer e.seen.forget(id)
 	// A container that crashes in a loop may be between two lives just now.
-	err = whileClearing(ctx, betweenLives, betweenLivesFor, func() error {
+	betweenLives := func(err error) bool { return mentions(err, "cannot update") }
+	err = whileClearing(ctx, betweenLives, betweenLivesLasts, func() error {
 		return e.do(ctx, "set the restart policy of container "+id, func(ctx context.Context, c *client.Client) error {
 			_, err := c.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: p})
 			return err

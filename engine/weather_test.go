@@ -240,16 +240,35 @@ func TestARestartPolicyThatDoesNotStickIsAnError(t *testing.T) {
 }
 
 func TestAHalfStartedContainerIsStartedOnceTheEngineHasClearedItUp(t *testing.T) {
-	var asked atomic.Int32
+	for name, said := range map[string]string{
+		"its record is left":         "id already in use",
+		"its directory is left":      "failed to start shim: mkdir /run/containerd/io.containerd.runtime.v2.task/moby/abc: file exists: unknown",
+		"its task is left":           "task abc: already exists",
+		"the runtime still knows it": "OCI runtime create failed: container with given ID already exists: unknown",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			e := quick(t, answering(t, "1.41", empty(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1) == 1 {
+					fail(w, http.StatusConflict, said)
+					return
+				}
+				w.WriteHeader(http.StatusNoContent)
+			})))
+			if err := e.Start(t.Context(), "abc"); err != nil || asked.Load() != 2 {
+				t.Errorf("asked %d times, err = %v, want a second attempt that succeeds", asked.Load(), err)
+			}
+		})
+	}
+}
+
+func TestAFileThatExistsInAContainerIsTheContentsFault(t *testing.T) {
 	e := quick(t, answering(t, "1.41", empty(func(w http.ResponseWriter, _ *http.Request) {
-		if asked.Add(1) == 1 {
-			fail(w, http.StatusConflict, "id already in use")
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
+		fail(w, 500, "OCI runtime create failed: mkdir /var/lib/docker/overlay2/abc/merged/data: file exists: unknown")
 	})))
-	if err := e.Start(t.Context(), "abc"); err != nil || asked.Load() != 2 {
-		t.Errorf("asked %d times, err = %v, want a second attempt that succeeds", asked.Load(), err)
+	if err := e.Start(t.Context(), "abc"); err == nil || errors.Is(err, reconcile.ErrEngineUnavailable) {
+		t.Errorf("start: %v", err)
 	}
 }
 
