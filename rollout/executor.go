@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"davit/reconcile"
 	"davit/rollout/probe"
@@ -45,6 +46,7 @@ type Executor struct {
 	log       *slog.Logger
 	parallel  int
 	bells     bells
+	outage    outage
 	pulls     pulls
 }
 
@@ -98,6 +100,12 @@ func (e *Executor) Execute(ctx context.Context, job reconcile.Job) reconcile.Res
 // look at it now instead of at their next poll. An empty id wakes all of them,
 // as is right after events were lost. It never blocks.
 func (e *Executor) Changed(containerID string) { e.bells.ring(containerID) }
+
+// Lost says that the engine's events have ended: the engine was stopped, or died. What ends
+// from then on until it is looked at again may have ended with it, and is nobody's fault.
+func (e *Executor) Lost() {
+	e.outage.note(time.Now())
+}
 
 // Preflight implements reconcile.Executor: it asks whether a plan that changes
 // anything may begin.

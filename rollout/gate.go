@@ -54,9 +54,13 @@ func (e *Executor) look(ctx context.Context, t task, w *watch) (verdict string, 
 	now := time.Now()
 	switch {
 	case err == nil:
+		known := w.known()
+		if e.outage.since(known) {
+			w.miss()
+		}
 		verdict, passed, err = w.look(c, now)
 		if err != nil {
-			err = failed(t.step, excused(t.step, err))
+			err = failed(t.step, excused(t.step, e.doubt(ctx, known, err)))
 		}
 		return verdict, passed, err
 	case ctx.Err() != nil:

@@ -261,3 +261,53 @@ func TestABystanderThatIsNotReadyIsWaitedForAndNobodysFault(t *testing.T) {
 		})
 	}
 }
+
+// An engine that is killed and started at once may answer every look, the next one late and
+// with what it has done to the containers that outlived it.
+func TestWhatAnEngineThatWasBackAtOnceHasEndedIsNobodysFault(t *testing.T) {
+	ended := func(age time.Duration) reconcile.Container {
+		if age < 4*sec {
+			return reconcile.Container{State: reconcile.Running}
+		}
+		return reconcile.Container{State: reconcile.Exited, Finished: time.Now()}
+	}
+	monitor := gated(on(reconcile.StepMonitor, "web/1"), reconcile.Gate{Kind: reconcile.GateMonitor, StableFor: 10 * sec})
+	completion := gated(on(reconcile.StepGate, "web/1"), reconcile.Gate{Kind: reconcile.GateCompleted, Timeout: time.Minute})
+	for _, c := range []struct {
+		name  string
+		step  reconcile.Step
+		lost  time.Duration
+		fault bool
+		err   error
+	}{
+		{"what was watched", monitor, 4*sec - ms, false, reconcile.ErrEngineUnavailable},
+		{"what was to complete, and may not have", completion, 4*sec - ms, false, reconcile.ErrEngineUnavailable},
+		{"but what was seen to have outlived it is not excused", monitor, 2 * sec, true, nil},
+		{"nor made to complete once more", completion, 2 * sec, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted()
+				s.born["web/1"], s.lives["web/1"] = time.Now(), ended
+				e := executor(s)
+				time.AfterFunc(c.lost, e.Lost)
+				r := e.Execute(t.Context(), job(plan(c.step)))
+				if (r.Failure != nil) != c.fault || !errors.Is(r.Err, c.err) {
+					t.Errorf("failure is %+v, error %v", r.Failure, r.Err)
+				}
+			})
+		})
+	}
+}
+
+func TestAContainerThatEndsWhileItsEngineGoesDownIsNobodysFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted()
+		s.lives["web/1"] = hookLife(sec, 0)
+		s.fails["answer"] = errors.New("connection refused")
+		r := gate(t, executor(s), s, reconcile.Gate{Timeout: time.Minute, StableFor: 5 * sec})
+		if r.Failure != nil || !errors.Is(r.Err, reconcile.ErrEngineUnavailable) || !strings.Contains(r.Err.Error(), "exited with code 0") {
+			t.Errorf("failure is %+v, error %v", r.Failure, r.Err)
+		}
+	})
+}

@@ -132,7 +132,7 @@ func (e *Executor) awaitHook(abortable context.Context, t task, c reconcile.Cont
 		c, err := e.engine.Inspect(looking, t.id)
 		cancel()
 		switch now := time.Now(); {
-		case err == nil && c.State == reconcile.Exited && c.ExitCode == 0 && away:
+		case err == nil && c.State == reconcile.Exited && c.ExitCode == 0 && (away || e.outage.since(seen)):
 			return c, &reconcile.HookFailure{Stopped: "while the engine was away, which may have stopped it"}
 		case err == nil && (c.State == reconcile.Exited || c.State == reconcile.Dead):
 			return c, nil

@@ -102,9 +102,10 @@ func (e *Executor) call(abortable context.Context, job reconcile.Job, t task) ou
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit(job.Plan, t.step))
 	defer cancel()
+	began := time.Now()
 	o := e.do(ctx, job, t)
 	if o.err != nil && abortable.Err() == nil {
-		o = e.again(ctx, job, t, o)
+		o = e.again(ctx, job, t, began, o)
 	}
 	switch {
 	case o.err == nil:

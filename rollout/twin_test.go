@@ -78,7 +78,7 @@ func (h *host) listen(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := h.engine.Events(ctx, func(c engine.Change) { h.executor.Changed(c.Container) }); !errors.Is(err, context.Canceled) {
+		if err := h.engine.Events(ctx, h.changed); !errors.Is(err, context.Canceled) {
 			t.Errorf("events ended with %v", err)
 		}
 	}()
@@ -271,4 +271,12 @@ func TestWhereverTheEngineIsLostOneContainerServes(t *testing.T) {
 	if points < 14 {
 		t.Errorf("only %d points were covered", points)
 	}
+}
+
+// changed passes on one of the twin's events, as the agent does.
+func (h *host) changed(c engine.Change) {
+	if c.Kind == engine.EngineLost {
+		h.executor.Lost()
+	}
+	h.executor.Changed(c.Container)
 }

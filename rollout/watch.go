@@ -64,6 +64,15 @@ const crashLoop = 2
 // miss notes that the engine did not answer.
 func (w *watch) miss() { w.away = true }
 
+// known is since when nobody has seen what became of the container: its last look, or
+// before that its start, if it was in this execution.
+func (w *watch) known() time.Time {
+	if w.looks == 0 && !w.notBefore.IsZero() {
+		return w.notBefore
+	}
+	return w.seen
+}
+
 // look takes a look at the container into account. It returns the verdict in
 // words once the watch has passed, and an error once it has failed.
 func (w *watch) look(c reconcile.Container, now time.Time) (verdict string, passed bool, err error) {
