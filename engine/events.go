@@ -19,6 +19,8 @@ const (
 	// heartbeat is how often an engine that says nothing is asked whether it
 	// lives, and answerWithin how long it has to answer.
 	heartbeat, answerWithin = 30 * time.Second, 10 * time.Second
+	// steady is how long a stream lasts that was no false start.
+	steady = time.Second
 )
 
 // Events calls f for everything that happens to a Compose project's containers,
@@ -44,7 +46,7 @@ func (e *Engine) Events(ctx context.Context, f func(Change)) error {
 			lost = true
 			f(Change{Kind: EngineLost, Err: err})
 		}
-		if time.Since(began) > lastRetry {
+		if time.Since(began) > steady {
 			wait = firstRetry
 		}
 		select {

@@ -101,11 +101,12 @@ func (e *Executor) Execute(ctx context.Context, job reconcile.Job) reconcile.Res
 // as is right after events were lost. It never blocks.
 func (e *Executor) Changed(containerID string) { e.bells.ring(containerID) }
 
-// Lost says that the engine's events have ended: the engine was stopped, or died. What ends
-// from then on until it is looked at again may have ended with it, and is nobody's fault.
-func (e *Executor) Lost() {
-	e.outage.note(time.Now())
-}
+// Lost says that the engine's events are not heard any more: it was stopped, or died. What
+// has ended when it is looked at next may have ended with it, and is nobody's fault.
+func (e *Executor) Lost() { e.outage.begin(time.Now()) }
+
+// Recovered says that they are heard again.
+func (e *Executor) Recovered() { e.outage.end(time.Now()) }
 
 // Preflight implements reconcile.Executor: it asks whether a plan that changes
 // anything may begin.

@@ -274,23 +274,29 @@ func TestWhatAnEngineThatWasBackAtOnceHasEndedIsNobodysFault(t *testing.T) {
 	monitor := gated(on(reconcile.StepMonitor, "web/1"), reconcile.Gate{Kind: reconcile.GateMonitor, StableFor: 10 * sec})
 	completion := gated(on(reconcile.StepGate, "web/1"), reconcile.Gate{Kind: reconcile.GateCompleted, Timeout: time.Minute})
 	for _, c := range []struct {
-		name  string
-		step  reconcile.Step
-		lost  time.Duration
-		fault bool
-		err   error
+		name   string
+		step   reconcile.Step
+		lost   time.Duration
+		outage time.Duration
+		fault  bool
+		err    error
 	}{
-		{"what was watched", monitor, 4*sec - ms, false, reconcile.ErrEngineUnavailable},
-		{"what was to complete, and may not have", completion, 4*sec - ms, false, reconcile.ErrEngineUnavailable},
-		{"but what was seen to have outlived it is not excused", monitor, 2 * sec, true, nil},
-		{"nor made to complete once more", completion, 2 * sec, false, nil},
+		{"what was watched", monitor, 4*sec - ms, 2 * ms, false, reconcile.ErrEngineUnavailable},
+		{"what was watched, though it is not heard yet", monitor, sec, time.Minute, false, reconcile.ErrEngineUnavailable},
+		{"but not where it is never heard", monitor, -2 * time.Minute, time.Hour, true, nil},
+		{"what was to complete, and may not have", completion, 4*sec - ms, 2 * ms, false, reconcile.ErrEngineUnavailable},
+		{"but what was seen to have outlived it is not excused", monitor, 2 * sec, ms, true, nil},
+		{"nor made to complete once more", completion, 2 * sec, ms, false, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScripted()
-				s.born["web/1"], s.lives["web/1"] = time.Now(), ended
 				e := executor(s)
 				time.AfterFunc(c.lost, e.Lost)
+				time.AfterFunc(c.lost+c.outage, e.Recovered)
+				time.Sleep(-c.lost)
+				synctest.Wait()
+				s.born["web/1"], s.lives["web/1"] = time.Now(), ended
 				r := e.Execute(t.Context(), job(plan(c.step)))
 				if (r.Failure != nil) != c.fault || !errors.Is(r.Err, c.err) {
 					t.Errorf("failure is %+v, error %v", r.Failure, r.Err)

@@ -183,6 +183,7 @@ func TestAHookThatMayHaveBeenStoppedIsNotTakenForDoneThoughItEndedWithCode0(t *t
 				e := executor(s)
 				if c.outage > 0 {
 					defer time.AfterFunc(5*time.Second, e.Lost).Stop()
+					defer time.AfterFunc(5*time.Second+c.outage, e.Recovered).Stop()
 				}
 				r := e.Execute(t.Context(), job(plan(preDeploy(""))))
 				if r.Err != nil || (r.Failure != nil) != (c.says != "") || r.Failure != nil && !strings.Contains(r.Failure.Reason, c.says) {

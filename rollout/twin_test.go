@@ -275,8 +275,11 @@ func TestWhereverTheEngineIsLostOneContainerServes(t *testing.T) {
 
 // changed passes on one of the twin's events, as the agent does.
 func (h *host) changed(c engine.Change) {
-	if c.Kind == engine.EngineLost {
+	switch c.Kind {
+	case engine.EngineLost:
 		h.executor.Lost()
+	case engine.EngineRecovered:
+		h.executor.Recovered()
 	}
 	h.executor.Changed(c.Container)
 }

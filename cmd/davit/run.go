@@ -250,8 +250,11 @@ func unlessOver(ctx context.Context, err error) error {
 // changed passes on what the engine reports: it wakes the gates that watch the
 // container, and the loop.
 func (a *agent) changed(c engine.Change) {
-	if c.Kind == engine.EngineLost {
+	switch c.Kind {
+	case engine.EngineLost:
 		a.host.executor.Lost()
+	case engine.EngineRecovered:
+		a.host.executor.Recovered()
 	}
 	a.host.executor.Changed(c.Container)
 	a.host.loop.Wake(c.Stack, reconcile.TriggerDrift)
