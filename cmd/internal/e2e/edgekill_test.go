@@ -87,8 +87,12 @@ func (r *rig) gap(url string, killed int) time.Duration {
 	for late := began.Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		_, err := ask(client, url)
 		took := time.Since(began)
-		if err == nil && r.edge() != killed {
-			return took
+		if err == nil {
+			// It may have been the one that dies just now, and nobody be left to be asked.
+			var v traffic.Versions
+			if v, err = asked(r.Context(), r.agent.Data, (*traffic.Client).Versions); err == nil && v.PID != killed {
+				return took
+			}
 		}
 		if time.Now().After(late) {
 			r.Fatalf("nobody answers at %s: %v", url, err)
