@@ -3,7 +3,7 @@
 // commands of services, and turns the engine's events into reasons to look again.
 // It decides nothing.
 //
-// Three ideas hold it together.
+// Four ideas hold it together.
 //
 // A container is what Compose would have made. The conversion in config.go,
 // hostconfig.go, mounts.go and networking.go follows docker/compose attribute by
@@ -17,6 +17,9 @@
 // reply asks again, so what is already so is a success. A container that needs
 // more than one request to make carries another name until it is whole, and
 // Observe shows it without a spec, so that nobody starts half a container.
+//
+// An engine that died may not know all that it has started. What runs in containers that
+// do not, as it sees them, is ended before anything else is started (orphans.go).
 //
 // Errors are for the loop. What the engine says is mapped to the hub's sentinels
 // (image missing, disk full, engine unavailable) at this edge and nowhere else.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,6 +33,11 @@ type orphans struct {
 	// none is the connection over which there was no orphan left.
 	none *client.Client
 	host procFS
+
+	mu *sync.Mutex
+	// asked is since when each container's orphans have been asked to end. A grace may be
+	// longer than a caller has time: the next one goes on with what is left of it.
+	asked map[string]time.Time
 }
 
 const (
@@ -43,7 +49,9 @@ const (
 	orphanPoll   = 20 * time.Millisecond
 )
 
-func newOrphans() orphans { return orphans{looking: make(chan struct{}, 1), host: "/proc"} }
+func newOrphans() orphans {
+	return orphans{looking: make(chan struct{}, 1), host: "/proc", mu: &sync.Mutex{}, asked: map[string]time.Time{}}
+}
 
 // clearUp ends the orphans of this instance's containers, once for each connection.
 func (e *Engine) clearUp(ctx context.Context) error {
@@ -123,20 +131,26 @@ func lost(err error, id string) error {
 	return unavailable(reconcile.WithHint(err, "the engine has lost a process of that container. davit ends it where it sees the host's processes (run as root, or with pid: host) and may signal them; grep -l %s /proc/[0-9]*/cgroup names it for who ends it by hand", id))
 }
 
-// end asks what the container was started with to end, and kills all that is left of it
-// after the grace.
+// end asks what the container was started with to end, once, and kills all that is left of
+// it after the grace.
 func (o orphans) end(ctx context.Context, id string, asks syscall.Signal, grace time.Duration) error {
 	here := func() []int { return o.host.inside([]string{id})[id] }
-	if err := o.signal(o.host.firsts(here()), id, asks); err != nil {
-		return err
+	since, before := o.ask(id)
+	if !before {
+		if err := o.signal(o.host.firsts(here()), id, asks); err != nil {
+			o.forget(id)
+			return err
+		}
 	}
 	gone := func() bool { return len(here()) == 0 }
-	if await(ctx, grace, gone) {
+	if await(ctx, time.Until(since.Add(grace)), gone) {
+		o.forget(id)
 		return nil
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	o.forget(id)
 	if err := o.signal(here(), id, syscall.SIGKILL); err != nil {
 		return err
 	}
@@ -144,6 +158,24 @@ func (o orphans) end(ctx context.Context, id string, asks syscall.Signal, grace 
 		return fmt.Errorf("processes %v do not end", here())
 	}
 	return nil
+}
+
+// ask returns since when the container's orphans have been asked to end, and whether they
+// had been before.
+func (o orphans) ask(id string) (since time.Time, before bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if since, before = o.asked[id]; !before {
+		since = time.Now()
+		o.asked[id] = since
+	}
+	return since, before
+}
+
+func (o orphans) forget(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.asked, id)
 }
 
 func (o orphans) signal(pids []int, id string, s syscall.Signal) error {

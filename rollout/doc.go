@@ -47,5 +47,7 @@
 //
 // An engine that goes away in the meantime is waited for. A container that is
 // found stopped when the engine is back proves nothing, since an engine without
-// live-restore takes its containers down with it: that is Result.Err.
+// live-restore takes its containers down with it: that is Result.Err. So it is where
+// only the end of its events tells that it was away (Lost): one that is back at once
+// answers every look.
 package rollout
